@@ -1,0 +1,188 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#ifndef _NGX_CHAT_DB_H_INCLUDED_
+#define _NGX_CHAT_DB_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/*
+ * The database as an asynchronous service, one ngx_chat_db_t a worker.  It is
+ * used like nginx's resolver: fill in a job, submit it; its handler is called
+ * exactly once, from the event loop and never from inside submit; or the owner
+ * cancels it, and the handler is not called at all.
+ *
+ * A job belongs to a class.  Jobs of one class that wait together go out
+ * together: the class builds one packet (one or more SQL statements) for up to
+ * "batch" of them, and reads the results back into them.  When a packet for
+ * several jobs is refused by the database, its jobs are tried again one by
+ * one, so that one bad job harms nobody else's.
+ *
+ * The packet's bytes and results belong to the connection.  A job belongs to
+ * its owner; a cancelled one only loses its place in the packet.
+ */
+
+
+typedef struct ngx_chat_db_s         ngx_chat_db_t;
+typedef struct ngx_chat_db_conn_s    ngx_chat_db_conn_t;
+typedef struct ngx_chat_db_job_s     ngx_chat_db_job_t;
+typedef struct ngx_chat_db_result_s  ngx_chat_db_result_t;
+
+
+/* what "chat_db" and its companions say; read-only after start-up */
+
+typedef struct {
+    ngx_str_t              host;              /* address; empty: a socket */
+    ngx_str_t              socket;            /* path, null-terminated */
+    in_port_t              port;
+    ngx_str_t              user;              /* these are null-terminated */
+    ngx_str_t              password;
+    ngx_str_t              database;
+
+    ngx_flag_t             tls;               /* refuse a plain connection */
+    ngx_str_t              tls_ca;            /* verify against, may be empty */
+
+    ngx_uint_t             connections;       /* per worker */
+    ngx_uint_t             queue;             /* jobs waiting per worker */
+    ngx_msec_t             timeout;           /* a job's, waiting and running */
+    ngx_msec_t             connect_timeout;
+} ngx_chat_db_conf_t;
+
+
+/*
+ * The text of a packet.  Values enter SQL only through ngx_chat_sql.c, which
+ * writes here.  Grows as needed; "error" is set when memory ran out, and
+ * looked at once by the database layer, after build().
+ */
+
+typedef struct {
+    u_char                *start;
+    u_char                *pos;
+    u_char                *end;
+    unsigned               error:1;
+} ngx_chat_db_text_t;
+
+
+/* makes room for "size" bytes at text->pos, or returns NGX_ERROR */
+ngx_int_t ngx_chat_db_text_reserve(ngx_chat_db_text_t *text, size_t size);
+
+
+typedef struct {
+    ngx_str_t              name;              /* "message.send": logs, status */
+    ngx_uint_t             batch;             /* jobs in a packet, at least 1 */
+    ngx_uint_t             parallel;          /* packets in flight per worker,
+                                                 0: as many as connections */
+    unsigned               transaction:1;     /* the packet opens one, which
+                                                 an error must roll back */
+
+    /*
+     * Writes the packet for jobs[0] .. jobs[n - 1], all of this class, none
+     * NULL, and clears what an earlier try left in them.
+     */
+    void                 (*build)(ngx_chat_db_text_t *text,
+                                  ngx_chat_db_job_t **jobs, ngx_uint_t n);
+
+    /*
+     * Called after each statement of the packet, in order; jobs[i] is NULL
+     * where the owner has cancelled.  What is kept of a result is copied into
+     * job->pool.  NGX_ERROR (no memory) fails the jobs.  May be NULL.
+     */
+    ngx_int_t            (*result)(ngx_chat_db_result_t *res,
+                                   ngx_chat_db_job_t **jobs, ngx_uint_t n);
+} ngx_chat_db_class_t;
+
+
+typedef void (*ngx_chat_db_handler_pt)(ngx_chat_db_job_t *job);
+
+
+struct ngx_chat_db_job_s {
+    /* filled in by the owner */
+    const ngx_chat_db_class_t  *class;
+    ngx_chat_db_handler_pt      handler;
+    void                       *data;
+    ngx_pool_t                 *pool;         /* outlives the job */
+
+    /*
+     * The outcome:
+     *   NGX_OK        done; the results are in the class's own members
+     *   NGX_DECLINED  the database refused this job alone; errcode says why
+     *   NGX_BUSY      not done within the time-out, or the database is out
+     *                 of reach: answer 503; a write may or may not be stored
+     *   NGX_ERROR     no memory
+     */
+    ngx_int_t                   rc;
+    ngx_uint_t                  errcode;      /* the database's error number */
+    unsigned                    repeated:1;   /* an earlier try ended with
+                                                 unknown outcome */
+
+    /* private to ngx_chat_db.c */
+    ngx_queue_t                 queue;
+    ngx_chat_db_t              *db;
+    ngx_chat_db_conn_t         *conn;         /* NULL while it waits */
+    ngx_uint_t                  slot;         /* in conn's packet */
+    ngx_uint_t                  tries;
+    ngx_msec_t                  deadline;
+    unsigned                    single:1;     /* goes alone after a failure */
+    unsigned                    done:1;       /* handler about to be called */
+};
+
+
+/* one statement's result, while class->result() runs */
+
+struct ngx_chat_db_result_s {
+    ngx_uint_t             statement;         /* in the packet, from 0 */
+    uint64_t               affected;          /* rows changed */
+    uint64_t               insert_id;
+    ngx_uint_t             nfields;           /* 0: no rows, as for INSERT */
+    ngx_str_t             *fields;            /* of the row fetched last */
+    void                  *data;              /* private to ngx_chat_mysql.c */
+};
+
+
+/* counters of this worker, since it started; for status and tests */
+
+typedef struct {
+    ngx_uint_t             connected;         /* connections up now */
+    ngx_uint_t             running;           /* packets in flight now */
+    ngx_uint_t             waiting;           /* jobs in the queue now */
+    ngx_uint_t             connects;
+    ngx_uint_t             packets;
+    ngx_uint_t             jobs;
+    ngx_uint_t             retries;
+    ngx_uint_t             failures;          /* jobs ended NGX_BUSY */
+} ngx_chat_db_stat_t;
+
+
+/*
+ * Called from init process.  Never connects: the first job does.  "conf" must
+ * live as long as the cycle.  "setup" is a packet run on each new connection
+ * before its first job (session variables are ngx_chat_mysql.c's business;
+ * this is for the schema check); a result it refuses marks the server unfit:
+ * jobs get NGX_BUSY, and the connection is tried again later.  May be NULL.
+ */
+ngx_chat_db_t *ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
+    const ngx_chat_db_class_t *setup);
+
+/*
+ * NGX_OK: accepted, the handler will be called.  NGX_BUSY: the queue is full
+ * or the database is known to be down just now; NGX_ERROR: no memory; in both
+ * the handler is not called.
+ */
+ngx_int_t ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job);
+
+/* job must have been accepted and its handler not been called yet */
+void ngx_chat_db_cancel(ngx_chat_db_job_t *job);
+
+/* the next row, its fields as strings (data NULL for SQL's NULL), or NULL */
+ngx_str_t *ngx_chat_db_fetch(ngx_chat_db_result_t *res);
+
+ngx_chat_db_stat_t *ngx_chat_db_stat(ngx_chat_db_t *db);
+
+
+#endif /* _NGX_CHAT_DB_H_INCLUDED_ */
