@@ -1,0 +1,249 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#ifndef _NGX_CHAT_SQL_H_INCLUDED_
+#define _NGX_CHAT_SQL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_chat_db.h"
+
+
+/*
+ * Every statement of the module.  Each operation is a struct that begins with
+ * its database job: the owner zeroes it, fills in job.handler, job.data,
+ * job.pool, job.class (one of the classes below) and the members under "in",
+ * and submits &op->job.  The handler finds the members under "out" filled in
+ * when job.rc is NGX_OK.
+ *
+ * Strings under "in" must live until the handler is called; strings under
+ * "out" are in job.pool.
+ */
+
+
+#define NGX_CHAT_HASH_LEN       32            /* SHA-256 of a session token */
+#define NGX_CHAT_TIMESTAMP_LEN  (sizeof("2025-12-30T07:03:02.325660Z") - 1)
+
+#define NGX_CHAT_SCHEMA_VERSION  1
+
+/* error numbers of the database that mean something to the endpoints */
+#define NGX_CHAT_SQL_DUPLICATE   1062
+#define NGX_CHAT_SQL_NO_PARENT   1452         /* foreign key: no such user */
+
+
+typedef struct {
+    uint32_t               id;                /* 0: no such user */
+    ngx_str_t              name;              /* as written at creation */
+    ngx_str_t              password;          /* only from user_by_name */
+    unsigned               admin:1;
+    unsigned               active:1;
+} ngx_chat_user_t;
+
+
+typedef struct {
+    uint64_t               id;                /* 0: no such message */
+    uint32_t               sender_id;
+    uint32_t               recipient_id;
+    ngx_str_t              sender;
+    ngx_str_t              recipient;
+    ngx_str_t              timestamp;         /* NGX_CHAT_TIMESTAMP_LEN bytes */
+    ngx_str_t              body;
+} ngx_chat_message_t;
+
+
+typedef struct {
+    uint32_t               peer_id;
+    ngx_str_t              peer;
+    uint64_t               unread;
+    uint64_t               read_id;
+    uint64_t               peer_read_id;
+    ngx_chat_message_t     last;
+} ngx_chat_conversation_t;
+
+
+/* the schema's version, as setup of ngx_chat_db_create() */
+extern const ngx_chat_db_class_t  ngx_chat_sql_setup;
+
+
+/* session_get, session_delete: by hash */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    u_char                 hash[NGX_CHAT_HASH_LEN];
+    /* out */
+    ngx_chat_user_t        user;              /* id 0: no session, expired, or
+                                                 the person is disabled */
+    time_t                 expires;           /* seconds since the epoch */
+} ngx_chat_sql_session_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_session_get;
+extern const ngx_chat_db_class_t  ngx_chat_sql_session_delete;
+
+
+/* a new session; the person's expired ones go at the same time */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    u_char                 hash[NGX_CHAT_HASH_LEN];
+    uint32_t               user_id;
+    time_t                 expires;
+} ngx_chat_sql_session_create_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_session_create;
+
+
+/* user_by_name: any case; user_by_id */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    ngx_str_t              name;
+    uint32_t               id;
+    /* out */
+    ngx_chat_user_t        user;
+} ngx_chat_sql_user_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_user_by_name;
+extern const ngx_chat_db_class_t  ngx_chat_sql_user_by_id;
+
+
+/*
+ * password_set: replaces the stored password if it still is "old".  With
+ * end_sessions all of the person's sessions go but that of "keep".
+ */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    ngx_str_t              old;
+    ngx_str_t              new;
+    u_char                 keep[NGX_CHAT_HASH_LEN];
+    unsigned               end_sessions:1;
+    /* out */
+    unsigned               changed:1;
+} ngx_chat_sql_password_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_password_set;
+
+
+/* active people but "except", by id; with limit, by name after "after" */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               except;
+    ngx_str_t              search;            /* prefix, any case */
+    ngx_str_t              after;
+    ngx_uint_t             limit;             /* 0: all, by id */
+    /* out */
+    ngx_array_t           *users;             /* ngx_chat_user_t: id, name */
+    unsigned               more:1;
+} ngx_chat_sql_users_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_users;
+
+
+/*
+ * Stores a message.  Sends that arrive while one is in flight on this worker
+ * go into the next transaction together.  NGX_DECLINED comes with
+ * NGX_CHAT_SQL_DUPLICATE (this sender has used the client id) or
+ * NGX_CHAT_SQL_NO_PARENT (the recipient has been deleted).
+ */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    ngx_chat_message_t     message;           /* but its id */
+    ngx_str_t              client_id;
+    /* out: message.id */
+} ngx_chat_sql_send_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_send;
+
+
+/* message_get: by id, whoever asks; message_by_client: sender + client id */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint64_t               id;
+    uint32_t               sender_id;
+    ngx_str_t              client_id;
+    /* out */
+    ngx_chat_message_t     message;
+} ngx_chat_sql_message_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_message_get;
+extern const ngx_chat_db_class_t  ngx_chat_sql_message_by_client;
+
+
+/*
+ * messages_page: newest first, by offset, with the count of all.
+ * messages_before: ids below "id", newest first.
+ * messages_after: ids above "id", oldest first, and the horizon.
+ *
+ * The horizon is the highest id that nothing can appear at or below any more
+ * for this reader: see chat_writing in sql/schema.sql.
+ */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    uint32_t               peer_id;           /* 0: with anybody */
+    uint64_t               id;
+    uint64_t               offset;
+    ngx_uint_t             limit;
+    unsigned               last:1;            /* the last page, not "offset" */
+    /* out */
+    ngx_array_t           *messages;          /* ngx_chat_message_t */
+    uint64_t               count;             /* messages_page only */
+    uint64_t               horizon;           /* messages_after only */
+    unsigned               more:1;            /* not messages_page */
+} ngx_chat_sql_messages_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_messages_page;
+extern const ngx_chat_db_class_t  ngx_chat_sql_messages_before;
+extern const ngx_chat_db_class_t  ngx_chat_sql_messages_after;
+
+
+/* the inbox: conversations whose last message is below "before" */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    uint64_t               before;            /* 0: from the latest */
+    ngx_uint_t             limit;
+    /* out */
+    ngx_array_t           *conversations;     /* ngx_chat_conversation_t */
+    unsigned               more:1;
+} ngx_chat_sql_conversations_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_conversations;
+
+
+/* marks read up to "id", never backwards */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    uint32_t               peer_id;
+    uint64_t               id;
+    /* out */
+    uint64_t               unread;
+    uint64_t               read_id;
+} ngx_chat_sql_read_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_read;
+
+
+#endif /* _NGX_CHAT_SQL_H_INCLUDED_ */
