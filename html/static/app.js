@@ -1,0 +1,808 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+/*
+ * The page, on top of chat.js.  Whatever happens, draw() makes the page equal to
+ * what the library knows.  The address decides what is open: "#/bob".
+ *
+ * Text from people goes into the page as textContent, never as HTML.
+ */
+
+import { Chat } from './chat.js';
+
+const $ = (id) => document.getElementById(id);
+
+const chat = new Chat();
+const log = $('log');
+const text = $('text');
+
+const TOGETHER = 5 * 60e3;   // messages this near belong together
+const NEAR = 60;             // pixels from the end that count as the end
+
+/* What the page knows besides the library. */
+const drafts = new Map();
+let people = search('');     // the directory, as far as loaded
+let open = null;             // the conversation on the screen
+
+
+function search(query) {
+  return { query, found: [], more: true, loading: false, error: null };
+}
+
+
+// ---- small helpers
+
+function copy(id) {
+  return $(id).content.firstElementChild.cloneNode(true);
+}
+
+
+/* Only when it differs: selections and the reader's place survive. */
+function setText(node, value) {
+  if (node.textContent !== value) {
+    node.textContent = value;
+  }
+}
+
+
+function setIcon(svg, name, label) {
+  svg.firstElementChild.setAttribute('href', `#i-${name}`);
+  svg.setAttribute('aria-label', label);
+}
+
+
+function setAvatar(node, user) {
+  let hue = 0;
+
+  for (const char of user) {
+    hue = (hue * 31 + char.codePointAt(0)) % 360;
+  }
+
+  setText(node, [...user][0].toUpperCase());
+  node.style.setProperty('--hue', hue);
+}
+
+
+/* Makes `nodes` the children, moving none that is in its place already. */
+function arrange(parent, nodes) {
+  const focused = document.activeElement;
+  let at = parent.firstChild;
+
+  for (const node of nodes) {
+    if (node === at) {
+      at = at.nextSibling;
+
+    } else {
+      parent.insertBefore(node, at);
+    }
+  }
+
+  while (at) {
+    const next = at.nextSibling;
+
+    at.remove();
+    at = next;
+  }
+
+  if (parent.contains(focused) && focused !== document.activeElement) {
+    focused.focus({ preventScroll: true });
+  }
+}
+
+
+/* Nodes made once for each key. */
+function cache(make) {
+  const nodes = new Map();
+
+  return (key) => {
+    if (!nodes.has(key)) {
+      nodes.set(key, make(key));
+    }
+
+    return nodes.get(key);
+  };
+}
+
+
+function announce(words) {
+  $('spoken').textContent = words;
+}
+
+
+/* A word of success that goes away by itself. */
+function notice(words) {
+  $('notice').textContent = words;
+  setTimeout(() => { $('notice').textContent = ''; }, 4000);
+}
+
+
+// ---- times, in the reader's zone and manner
+
+const formats = {
+  time: { hour: '2-digit', minute: '2-digit' },
+  weekday: { weekday: 'short' },
+  short: { day: 'numeric', month: 'short' },
+  old: { day: 'numeric', month: 'short', year: 'numeric' },
+  day: { weekday: 'long', day: 'numeric', month: 'long' },
+  oldDay: { day: 'numeric', month: 'long', year: 'numeric' },
+  full: { dateStyle: 'full', timeStyle: 'short' },
+};
+
+for (const [name, options] of Object.entries(formats)) {
+  const format = new Intl.DateTimeFormat(undefined, options);
+
+  formats[name] = (date) => format.format(date);
+}
+
+
+/* Midnights between then and now; days of 23 and 25 hours are counted too. */
+function daysAgo(date) {
+  const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
+
+  return Math.round((midnight(Date.now()) - midnight(date)) / 864e5);
+}
+
+
+function inList(date) {
+  const days = daysAgo(date);
+
+  if (days < 1) {
+    return formats.time(date);
+  }
+
+  if (days < 7) {
+    return days === 1 ? 'Yesterday' : formats.weekday(date);
+  }
+
+  return days < 300 ? formats.short(date) : formats.old(date);
+}
+
+
+function onSeparator(date) {
+  const days = daysAgo(date);
+
+  if (days < 2) {
+    return days < 1 ? 'Today' : 'Yesterday';
+  }
+
+  return days < 300 ? formats.day(date) : formats.oldDay(date);
+}
+
+
+function setTime(node, timestamp, format) {
+  const date = new Date(timestamp);
+
+  setText(node, format(date));
+  node.dateTime = timestamp;
+  node.title = formats.full(date);
+}
+
+
+// ---- drawing
+
+let drawing = false;
+
+
+/* Soon, and once for many changes; in a tab at the back as well. */
+function draw() {
+  if (drawing) {
+    return;
+  }
+
+  drawing = true;
+
+  queueMicrotask(() => {
+    drawing = false;
+    drawPeople();
+    drawTitle();
+
+    if (open) {
+      drawConversation();
+      readSoon();
+    }
+  });
+}
+
+
+function drawTitle() {
+  const count = chat.unread ? `(${chat.unread}) ` : '';
+
+  document.title = count + (open ? `${open.user} · Chat` : 'Chat');
+}
+
+
+const personNode = cache((user) => {
+  const node = copy('t-person');
+
+  node.firstElementChild.href = `#/${encodeURIComponent(user)}`;
+  node.querySelector('.name').textContent = user === chat.me ? `${user} (you)` : user;
+  setAvatar(node.querySelector('.avatar'), user);
+
+  return node;
+});
+
+
+function drawPerson(user) {
+  const { last, unread } = chat.conversation(user);
+  const node = personNode(user);
+  const link = node.firstElementChild;
+  const badge = node.querySelector('.badge');
+
+  if (open?.user === user) {
+    link.setAttribute('aria-current', 'true');
+
+  } else {
+    link.removeAttribute('aria-current');
+  }
+
+  link.classList.toggle('brief', !last);
+  link.classList.toggle('unread', unread > 0);
+  badge.hidden = unread === 0;
+  setText(badge.firstElementChild, unread > 99 ? '99+' : String(unread));
+
+  if (last) {
+    setTime(node.querySelector('time'), last.timestamp, inList);
+    setText(node.querySelector('.preview'),
+            last.user === chat.me ? `You: ${last.body}` : last.body);
+  }
+
+  return node;
+}
+
+
+function drawPeople() {
+  const { query, found, more, error } = people;
+  const wanted = ({ user }) => user.toLowerCase().includes(query.toLowerCase());
+  const known = chat.conversations;
+  const talked = new Set(known.map(({ user }) => user));
+  const recent = known.filter(wanted).map(({ user }) => user);
+  const others = found.filter((user) => !talked.has(user));
+
+  arrange($('inbox'), recent.map(drawPerson));
+  arrange($('others'), others.map(drawPerson));
+
+  $('others-title').hidden = others.length === 0;
+
+  let words = '';
+
+  if (error) {
+    words = error.message;
+
+  } else if (!more && recent.length + others.length === 0) {
+    words = query ? `Nobody found for “${query}”.` : 'Nobody else is here yet.';
+  }
+
+  $('nobody').hidden = !words;
+  setText($('nobody'), words);
+  morePeople();
+}
+
+
+const dayNode = cache(() => copy('t-day'));
+const newNode = copy('t-new');
+
+const messageNode = cache(() => copy('t-message'));
+
+
+function drawMessage(message, first, last) {
+  const key = message.clientId ?? message.id;
+  const node = messageNode(`${open.user} ${key}`);
+  const mine = message.user === chat.me;
+  const state = message.state ?? 'sent';
+  const icon = node.querySelector('svg');
+  const fault = node.querySelector('.fault');
+
+  node.dataset.key = key;
+  node.className = 'message';
+  node.classList.add(mine ? 'mine' : 'theirs', state);
+  node.classList.toggle('first', first);
+  node.classList.toggle('last', last);
+
+  setText(node.querySelector('.by'), mine ? 'You: ' : `${message.user}: `);
+  setText(node.querySelector('.text'), message.body);
+  setTime(node.querySelector('time'), message.timestamp, formats.time);
+
+  icon.toggleAttribute('hidden', !mine);
+  setIcon(icon, state,
+          { pending: 'Sending', sent: 'Sent', failed: 'Not sent' }[state]);
+
+  fault.hidden = state !== 'failed';
+
+  if (state === 'failed') {
+    setText(fault.firstElementChild, message.error.status === 404
+      ? 'Not sent. There is nobody of this name.'
+      : `Not sent. ${message.error.message}`);
+  }
+
+  return node;
+}
+
+
+/* Where what was unread on opening begins; null when that is further up. */
+function firstUnread({ messages, more }) {
+  const first = messages.find(({ id, user }) => id > open.readId
+                                                && user !== chat.me);
+
+  return open.unread && !(more && first === messages[0]) ? first?.id : null;
+}
+
+
+/* Messages with the separators between them. */
+function messageNodes(conversation) {
+  const nodes = [];
+  const newId = firstUnread(conversation);
+  const all = [...conversation.messages, ...conversation.outbox];
+  const day = ({ timestamp }) => new Date(timestamp).toDateString();
+  const together = (a, b) => a && b && a.user === b.user && day(a) === day(b)
+    && b.id !== newId && Date.parse(b.timestamp) - Date.parse(a.timestamp) < TOGETHER;
+
+  all.forEach((message, i) => {
+    const before = all[i - 1];
+
+    if (!before || day(before) !== day(message)) {
+      const node = dayNode(`${open.user} ${day(message)}`);
+
+      setText(node.firstElementChild, onSeparator(new Date(message.timestamp)));
+      nodes.push(node);
+    }
+
+    if (newId && message.id === newId) {
+      nodes.push(newNode);
+    }
+
+    nodes.push(drawMessage(message, !together(before, message),
+                           !together(message, all[i + 1])));
+  });
+
+  return nodes;
+}
+
+
+function atEnd() {
+  return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+}
+
+
+function toEnd() {
+  log.scrollTop = log.scrollHeight;
+}
+
+
+function drawConversation() {
+  const conversation = chat.conversation(open.user);
+  const pinned = !open.placed || atEnd();
+
+  // the message at the top of the view stays where it is
+  const { top } = log.getBoundingClientRect();
+  const anchor = [...$('messages').children]
+    .find((node) => node.getBoundingClientRect().bottom > top);
+  const offset = anchor?.getBoundingClientRect().top;
+
+  const nodes = messageNodes(conversation);
+
+  drawOlder(conversation);
+  $('silence').hidden = nodes.length > 0 || conversation.more;
+  arrange($('messages'), nodes);
+
+  if (pinned) {
+    toEnd();
+
+  } else if (anchor?.isConnected) {
+    log.scrollTop += anchor.getBoundingClientRect().top - offset;
+  }
+
+  if (!open.placed && nodes.length > 0 && !conversation.loading) {
+    open.placed = true;
+
+    // unread ones that do not fit begin at the top
+    if (newNode.isConnected) {
+      log.scrollTop += Math.min(0, newNode.getBoundingClientRect().top - top - 8);
+    }
+  }
+
+  drawPill();
+  older();
+}
+
+
+function drawOlder({ loading, error, messages }) {
+  const node = $('older');
+
+  log.setAttribute('aria-busy', String(loading !== null));
+  node.classList.toggle('loading', loading !== null);
+  node.querySelector('p').hidden = !error;
+  setText(node.querySelector('span'), messages.length > 0
+    ? 'Older messages did not load.'
+    : 'The messages did not load.');
+}
+
+
+function drawPill() {
+  const { below } = open;
+  const words = $('pill').firstElementChild;
+
+  $('pill').hidden = atEnd();
+  words.classList.toggle('hidden', below === 0);
+  setText(words, below === 0 ? 'To the latest messages'
+                             : `${below} new message${below === 1 ? '' : 's'}`);
+}
+
+
+// ---- loading more
+
+/* Older messages, when the top is in view. */
+function older() {
+  const { more, loading, error } = chat.conversation(open.user);
+
+  if (more && !loading && !error && log.scrollTop < NEAR) {
+    chat.older(open.user);
+  }
+}
+
+
+/* Further conversations, then everybody else, when the end of the list is. */
+async function morePeople() {
+  const current = people;
+  const { query, loading, error } = current;
+  const { scrollHeight, scrollTop, clientHeight } = $('lists');
+  const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < 200;
+  const inbox = chat.more && query === '';
+
+  if (loading || error || !near || !(inbox || current.more)) {
+    return;
+  }
+
+  current.loading = true;
+
+  try {
+    if (inbox) {
+      await chat.moreConversations();
+
+    } else {
+      const page = await chat.people({ search: query, after: current.found.at(-1) });
+
+      current.found.push(...page.results.map(({ username }) => username));
+      current.more = page.has_more;
+    }
+
+  } catch (failure) {
+    current.error = failure;
+  }
+
+  current.loading = false;
+  draw();
+}
+
+
+$('lists').addEventListener('scroll', morePeople);
+
+$('older').querySelector('button')
+  .addEventListener('click', () => chat.older(open.user));
+
+
+// ---- reading
+
+function reading() {
+  return open?.placed && document.visibilityState === 'visible'
+         && document.hasFocus() && atEnd();
+}
+
+
+let readTimer = 0;
+
+
+/* A burst of messages is marked by one request. */
+function readSoon() {
+  clearTimeout(readTimer);
+  readTimer = setTimeout(() => {
+    if (reading()) {
+      chat.markRead(open.user);
+    }
+  }, 200);
+}
+
+
+let wasAtEnd = true;
+
+log.addEventListener('scroll', () => {
+  wasAtEnd = atEnd();
+
+  if (!open) {
+    return;
+  }
+
+  if (wasAtEnd) {
+    open.below = 0;
+    readSoon();
+  }
+
+  drawPill();
+  older();
+});
+
+// neither a phone's keyboard nor a growing field may hide the last message
+new ResizeObserver(() => {
+  if (wasAtEnd) {
+    toEnd();
+  }
+}).observe(log);
+
+$('pill').addEventListener('click', () => {
+  toEnd();
+  text.focus();
+});
+
+addEventListener('focus', readSoon);
+document.addEventListener('visibilitychange', readSoon);
+
+
+// ---- opening and going back
+
+function userInAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(2));
+
+  } catch {
+    return '';
+  }
+}
+
+
+function route() {
+  const user = userInAddress();
+  const before = open?.user;
+
+  if (before) {
+    drafts.set(before, text.value);
+  }
+
+  $('app').dataset.pane = user ? 'talk' : 'people';
+  $('welcome').hidden = user !== '';
+  $('conversation').hidden = user === '';
+
+  if (user) {
+    openConversation(user);
+
+  } else {
+    open = null;
+
+    if (before) {
+      personNode(before).firstElementChild.focus();
+    }
+  }
+
+  draw();
+}
+
+
+function openConversation(user) {
+  const { unread, readId } = chat.conversation(user);
+
+  open = {
+    user,
+    unread,          // as it was: the separator stays where it is
+    readId,
+    below: 0,        // new messages below the view
+    placed: false,   // scrolled to where reading begins
+  };
+
+  setAvatar($('with-avatar'), user);
+  setText($('with'), user);
+  setText($('silence-text'), `Say hello to ${user}.`);
+  $('messages').replaceChildren();
+  text.value = drafts.get(user) ?? '';
+  text.setAttribute('aria-label', `Message to ${user}`);
+  grow();
+
+  // on a phone the keyboard would cover what one came to read
+  (matchMedia('(pointer: coarse)').matches ? $('with') : text).focus();
+}
+
+
+addEventListener('hashchange', route);
+
+
+// ---- writing
+
+function grow() {
+  text.style.height = 'auto';
+  text.style.height = `${text.scrollHeight}px`;
+}
+
+
+function send() {
+  if (!text.value.trim()) {
+    return;
+  }
+
+  chat.send(open.user, text.value);
+  text.value = '';
+  grow();
+  toEnd();
+}
+
+
+text.addEventListener('input', grow);
+
+text.addEventListener('keydown', (event) => {
+  // Enter that ends the composing of a character does not send
+  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    send();
+  }
+});
+
+$('composer').addEventListener('submit', (event) => {
+  event.preventDefault();
+  send();
+  text.focus();
+});
+
+$('messages').addEventListener('click', ({ target }) => {
+  const { key } = target.closest('.message')?.dataset ?? {};
+
+  if (target.value === 'retry') {
+    chat.retry(open.user, key);
+
+  } else if (target.value === 'edit') {
+    const { body } = chat.withdraw(open.user, key);
+
+    text.value = text.value ? `${body}\n${text.value}` : body;
+    grow();
+  }
+
+  if (target.value) {
+    text.focus();
+  }
+});
+
+
+// ---- finding people
+
+let searchTimer = 0;
+
+$('search').addEventListener('input', () => {
+  clearTimeout(searchTimer);
+  searchTimer = setTimeout(() => {
+    people = search($('search').value.trim());
+    $('lists').scrollTop = 0;
+    draw();
+  }, 150);
+});
+
+
+/* Arrows walk the list; Enter in the field takes the first. */
+document.querySelector('.people').addEventListener('keydown', (event) => {
+  const links = [...document.querySelectorAll('.person')];
+  const at = links.indexOf(document.activeElement);
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const searching = document.activeElement === $('search');
+
+  if (step && (at >= 0 || searching)) {
+    event.preventDefault();
+    (links[at + step] ?? $('search')).focus();
+
+  } else if (event.key === 'Enter' && searching) {
+    links[0]?.click();
+  }
+});
+
+
+// ---- account
+
+$('logout').addEventListener('click', async () => {
+  try {
+    await chat.logout();
+    location.assign('/login/');
+
+  } catch (error) {
+    notice(error.message);
+  }
+});
+
+$('change-password').addEventListener('click', () => {
+  $('menu').hidePopover();
+  $('password').showModal();
+});
+
+$('password-cancel').addEventListener('click', () => $('password').close());
+$('password').addEventListener('close', () => {
+  $('password').querySelector('form').reset();
+  setText($('password').querySelector('.error'), '');
+});
+
+$('password').addEventListener('submit', async (event) => {
+  const { old, new: fresh } = event.target.elements;
+  const fault = event.target.querySelector('.error');
+
+  event.preventDefault();
+  fault.textContent = '';
+
+  try {
+    await chat.changePassword(old.value, fresh.value);
+    $('password').close();
+    notice('Your password is changed.');
+
+  } catch (error) {
+    fault.textContent = error.message;
+  }
+});
+
+
+// ---- what the library tells
+
+chat.addEventListener('change', draw);
+
+chat.addEventListener('message', ({ detail: message }) => {
+  if (message.user === chat.me) {
+    return;
+  }
+
+  if (message.user !== open?.user) {
+    announce(`New message from ${message.user}`);
+    return;
+  }
+
+  announce(`${message.user}: ${message.body}`);
+
+  if (!atEnd()) {
+    open.below++;
+  }
+});
+
+let lostTimer = 0;
+
+chat.addEventListener('state', () => {
+  clearTimeout(lostTimer);
+
+  if (chat.state === 'online') {
+    $('lost').textContent = '';
+    people.error = null;
+    draw();
+
+  } else {
+    // a moment's interruption is nobody's concern
+    lostTimer = setTimeout(() => {
+      $('lost').textContent = navigator.onLine
+        ? 'Connection lost. Reconnecting…'
+        : 'You are offline. Messages arrive when you are back.';
+    }, 1500);
+  }
+});
+
+chat.addEventListener('ended', () => {
+  location.assign(`/login/?next=${encodeURIComponent(`/${location.hash}`)}`);
+});
+
+// a page kept for the back button may show what the next person must not see
+addEventListener('pageshow', (event) => {
+  if (event.persisted) {
+    location.reload();
+  }
+});
+
+
+async function start() {
+  try {
+    await chat.start();
+
+  } catch (error) {
+    if (error.status !== 403) {
+      $('lost').textContent = `${error.message} Trying again…`;
+      setTimeout(start, Math.max(error.retryAfter * 1000, 3000));
+    }
+
+    return;
+  }
+
+  $('lost').textContent = '';
+  setAvatar($('me').querySelector('.avatar'), chat.me);
+  $('me').querySelector('.name').textContent = chat.me;
+  $('password').querySelector('[name=username]').value = chat.me;
+  $('app').hidden = false;
+  route();
+}
+
+
+start();

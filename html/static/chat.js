@@ -1,0 +1,790 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+/*
+ * The client library: everything but the page.
+ *
+ *     const chat = new Chat();
+ *     chat.addEventListener('message', (event) => use(event.detail));
+ *     await chat.start();
+ *     await chat.older('bob');             // the latest messages with bob
+ *     chat.conversation('bob').messages;   // oldest first
+ *     chat.send('bob', 'Hello');
+ *
+ * The server's database is the truth.  The socket only says "there is a message
+ * number 4711", and may lose even that: what was missed is asked for after each
+ * connect and about once a minute, by the cursor of the time before.
+ */
+
+const TIMEOUT = 15e3;         // of a request or a handshake, in milliseconds
+const WATCH = 60e3;           // between two looks at what the socket may have lost
+const STABLE = 10e3;          // a connection that lived this long was a good one
+const BACKOFF = [500, 30e3];  // between two tries to connect: first, longest
+const BURST = 3;              // with more news than this, one request fetches all
+const PAGE = 15;              // messages a page of history
+const BATCH = 100;            // messages a request when catching up
+
+
+/** A request that failed.  `message` is a sentence for people. */
+export class ChatError extends Error {
+
+  /**
+   * @param {number} status  of HTTP; 0 when there was no answer
+   * @param {object} [data]  the answer's body
+   * @param {number} [retryAfter]  seconds the server asks to wait
+   */
+  constructor(status, data, retryAfter = 0) {
+    super(ChatError.#sentence(status, data, retryAfter));
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+
+  /** True when the same request may well succeed later. */
+  get passing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+
+  static #sentence(status, data, retryAfter) {
+    if (status === 0) {
+      return 'The server cannot be reached.';
+    }
+
+    if (status === 429) {
+      return 'Too many tries. Please wait '
+             + (retryAfter ? `${retryAfter} seconds.` : 'a little.');
+    }
+
+    if (status === 413) {
+      return 'That is too long.';
+    }
+
+    if (status >= 500) {
+      return 'The server is not ready. Please try again in a moment.';
+    }
+
+    const [first] = Object.values(data ?? {}).flat();
+
+    return typeof first === 'string' ? first : `The server said no (${status}).`;
+  }
+}
+
+
+/** What is known of the conversation with one person. */
+class Conversation {
+  user;             // the other one's name
+  last = null;      // the latest message, for the list
+  unread = 0;
+  readId = 0;       // the latest message read
+
+  opened = false;   // whether anybody asked for the messages
+  messages = [];    // without gaps, oldest first
+  outbox = [];      // { clientId, body, timestamp, state, error }, state is
+                    // "pending" or "failed"
+  more = true;      // there are older ones on the server
+  loading = null;   // a promise while a page is on its way
+  error = null;     // why the last page did not come
+
+  cursor = 'latest';
+  sending = Promise.resolve();
+
+  constructor(user) {
+    this.user = user;
+  }
+
+  /** Puts a message where its id belongs; a second time does nothing. */
+  add(message) {
+    let at = this.messages.length;
+
+    while (at > 0 && this.messages[at - 1].id > message.id) {
+      at--;
+    }
+
+    if (this.messages[at - 1]?.id !== message.id) {
+      this.messages.splice(at, 0, message);
+    }
+  }
+}
+
+
+/*
+ * The ways to be told.  Each starts one connection, calls open() when a message
+ * stored from now on will be announced, hint(text) for each announcement and
+ * lost() at the end, and returns a function that closes it.  The server takes a
+ * text frame for an attack, so nothing is ever sent.
+ */
+
+function webSocket(url, on) {
+  const socket = new WebSocket(url.href.replace(/^http/, 'ws'));
+
+  socket.onopen = on.open;
+  socket.onmessage = (event) => on.hint(event.data);
+  socket.onclose = on.lost;
+
+  return () => socket.close();
+}
+
+
+function eventSource(url, on) {
+  const source = new EventSource(url);
+
+  source.onopen = on.open;
+  source.onmessage = (event) => on.hint(event.data);
+  source.onerror = on.lost;
+
+  return () => source.close();
+}
+
+
+function longPoll(url, on) {
+  const control = new AbortController();
+  const { signal } = control;
+
+  async function poll() {
+    for ( ;; ) {
+      // what came between two polls is caught up with once the next one waits
+      const timer = setTimeout(on.open, 250);
+      const response = await fetch(url, { signal, cache: 'no-store' })
+        .catch((error) => { clearTimeout(timer); throw error; });
+
+      if (response.ok) {
+        on.hint(await response.text());
+
+      } else if (response.status !== 304 && response.status !== 408) {
+        clearTimeout(timer);
+        throw new ChatError(response.status);
+      }
+    }
+  }
+
+  poll().catch(on.lost);
+
+  return () => control.abort();
+}
+
+
+const TRANSPORTS = [webSocket, eventSource, longPoll];
+
+
+/*
+ * Keeps one connection: tries again with growing, jittered pauses, and goes over
+ * to the next transport when this one twice did not open though the server was
+ * there.  A fallback that breaks leads back to the WebSocket.
+ */
+class Link {
+  #url;
+  #on;              // { open, hint, lost, reachable }
+  #attempt = null;  // callbacks of any other attempt are stale
+  #close = null;
+  #timer = 0;
+  #tries = 0;
+  #transport = 0;
+  #refusals = 0;
+
+  constructor(url, on) {
+    this.#url = url;
+    this.#on = on;
+  }
+
+  /** Connects now, in place of what there was. */
+  connect() {
+    this.stop();
+
+    const attempt = this.#attempt = { opened: 0 };
+    const current = (call) => (value) => {
+      if (this.#attempt === attempt) {
+        call(value);
+      }
+    };
+
+    const lost = current(() => this.#lost(attempt));
+
+    this.#timer = setTimeout(lost, TIMEOUT);
+
+    try {
+      this.#close = TRANSPORTS[this.#transport](this.#url, {
+        open: current(() => {
+          clearTimeout(this.#timer);
+          attempt.opened ||= Date.now();
+          this.#on.open();
+        }),
+        hint: current(this.#on.hint),
+        lost,
+      });
+
+    } catch {
+      // this browser lacks the transport
+      queueMicrotask(lost);
+    }
+  }
+
+  /** Gives the connection up, but comes back. */
+  fail() {
+    if (this.#attempt) {
+      this.#lost(this.#attempt);
+    }
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#attempt = null;
+    this.#close?.();
+    this.#close = null;
+  }
+
+  /** Forgets earlier failures: the next pause is a short one. */
+  hurry() {
+    this.#tries = 0;
+  }
+
+  async #lost({ opened }) {
+    this.stop();
+
+    const pause = this.#attempt = {};
+
+    this.#on.lost();
+
+    if (opened) {
+      this.#transport = 0;
+      this.#refusals = 0;
+
+      if (Date.now() - opened > STABLE) {
+        this.#tries = 0;
+      }
+
+    } else if (await this.#on.reachable() && ++this.#refusals === 2) {
+      this.#transport = (this.#transport + 1) % TRANSPORTS.length;
+      this.#refusals = 0;
+    }
+
+    if (this.#attempt !== pause) {
+      return;
+    }
+
+    const [first, longest] = BACKOFF;
+    const delay = Math.min(first * 2 ** this.#tries++, longest);
+
+    this.#timer = setTimeout(() => this.connect(),
+                             delay * (0.5 + Math.random() / 2));
+  }
+}
+
+
+/**
+ * One person's messages.
+ *
+ * Events, each a CustomEvent:
+ *   change   something to show has changed
+ *   message  a message nobody here had seen has come; detail is the message
+ *   state    `state` has changed
+ *   ended    the session is over: only login() helps
+ */
+export class Chat extends EventTarget {
+  me = null;        // one's own name
+  state = 'start';  // then "online" or "lost"
+  more = true;      // there are older conversations on the server
+
+  #base;
+  #link;
+  #conversations = new Map();
+  #inboxCursor = null;
+  #cursor = null;          // all before it has been received
+  #known = new Set();      // ids received; a few bytes each
+  #hints = new Set();      // ids announced, not yet fetched
+  #draining = false;
+  #missed = Promise.resolve();
+  #nextMissed = null;
+  #watchdog = 0;
+  #stopped = false;
+
+  /** @param {string|URL} [base]  where the site's /api/v1/ and /ws are */
+  constructor(base = new URL('/', location.href)) {
+    super();
+
+    this.#base = new URL(base);
+    this.#link = new Link(new URL('ws', this.#base), {
+      open: () => this.#connected(),
+      hint: (text) => this.#hint(text),
+      lost: () => this.#setState('lost'),
+      reachable: () => this.catchUp().then(() => true, () => false),
+    });
+  }
+
+  // ---- session
+
+  /** @returns {Promise<{username: string}>} */
+  login(username, password) {
+    return this.#fetch('POST', 'session/', { username, password });
+  }
+
+  async logout() {
+    await this.#request('DELETE', 'session/');
+    this.#stop();
+  }
+
+  changePassword(oldPassword, newPassword) {
+    return this.#fetch('POST', 'password/', {
+      old_password: oldPassword,
+      new_password: newPassword,
+    });
+  }
+
+  /** Loads who one is and the latest conversations, and stays connected. */
+  async start() {
+    this.me = (await this.#request('GET', 'session/')).username;
+
+    // the cursor first: what comes while the inbox loads is then caught up with
+    this.#cursor = (await this.#request('GET', 'message/?after=latest')).cursor;
+    await this.moreConversations();
+
+    addEventListener('online', () => this.#wake());
+    addEventListener('offline', () => this.#link.fail());
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') {
+        this.#wake();
+      }
+    });
+
+    this.#link.connect();
+  }
+
+  // ---- people and conversations
+
+  /** The conversations loaded, latest first. */
+  get conversations() {
+    return [...this.#conversations.values()]
+      .filter((conversation) => conversation.last)
+      .sort((a, b) => b.last.id - a.last.id);
+  }
+
+  get unread() {
+    return this.conversations.reduce((sum, { unread }) => sum + unread, 0);
+  }
+
+  /** @returns {Conversation} */
+  conversation(user) {
+    if (!this.#conversations.has(user)) {
+      this.#conversations.set(user, new Conversation(user));
+    }
+
+    return this.#conversations.get(user);
+  }
+
+  /** Loads the next, older page of the inbox. */
+  async moreConversations() {
+    const page = await this.#inbox(this.#inboxCursor);
+
+    this.#inboxCursor = page.cursor;
+    this.more = page.has_more;
+    this.#emit('change');
+  }
+
+  /**
+   * Other people, by name.
+   * @returns {Promise<{results: {username: string}[], has_more: boolean}>}
+   */
+  people({ search = '', after = '', limit = 50 } = {}) {
+    const query = new URLSearchParams({ limit });
+
+    if (search) {
+      query.set('search', search);
+    }
+
+    if (after) {
+      query.set('after', after);
+    }
+
+    return this.#request('GET', `user/?${query}`);
+  }
+
+  /** Loads the latest messages with somebody or, after that, a page of older. */
+  older(user) {
+    const conversation = this.conversation(user);
+
+    if (!conversation.loading) {
+      conversation.opened = true;
+      conversation.error = null;
+      conversation.loading = this.#older(conversation);
+      this.#emit('change');
+    }
+
+    return conversation.loading;
+  }
+
+  async #older(conversation) {
+    const query = new URLSearchParams({
+      target: conversation.user,
+      before: conversation.cursor,
+      limit: PAGE,
+    });
+
+    try {
+      const page = await this.#request('GET', `message/?${query}`);
+
+      page.results.forEach((message) => conversation.add(message));
+      conversation.cursor = page.cursor;
+      conversation.more = page.has_more;
+
+    } catch (error) {
+      conversation.error = error;
+    }
+
+    conversation.loading = null;
+    this.#emit('change');
+  }
+
+  /** Everything of this conversation has been read. */
+  async markRead(user) {
+    const conversation = this.conversation(user);
+
+    if (conversation.unread === 0) {
+      return;
+    }
+
+    conversation.unread = 0;
+    conversation.readId = conversation.last.id;
+    this.#emit('change');
+
+    // a mark that is lost now is made up for by the next one
+    await this.#request('POST', `conversation/${encodeURIComponent(user)}/read`,
+                        { id: conversation.readId }).catch(() => {});
+  }
+
+  // ---- sending
+
+  /** The message is in the outbox until the server has stored it. */
+  send(user, body) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    const item = {
+      clientId: Array.from(bytes, (n) => n.toString(16).padStart(2, '0')).join(''),
+      user: this.me,
+      body: body.trim(),
+      timestamp: new Date().toISOString(),
+    };
+
+    this.conversation(user).outbox.push(item);
+    this.#post(user, item);
+  }
+
+  /** Tries a failed message again; the server stores it once however often. */
+  retry(user, clientId) {
+    this.#post(user, this.#unsent(user, clientId));
+  }
+
+  /** Takes a failed message out of the outbox, and returns it. */
+  withdraw(user, clientId) {
+    const { outbox } = this.conversation(user);
+    const item = this.#unsent(user, clientId);
+
+    outbox.splice(outbox.indexOf(item), 1);
+    this.#emit('change');
+
+    return item;
+  }
+
+  #unsent(user, clientId) {
+    return this.conversation(user).outbox
+      .find((item) => item.clientId === clientId);
+  }
+
+  /* One after the other, so that they are stored in the order of writing. */
+  #post(user, item) {
+    const conversation = this.conversation(user);
+
+    item.state = 'pending';
+    item.error = null;
+    this.#emit('change');
+
+    conversation.sending = conversation.sending.then(async () => {
+      try {
+        const message = await this.#request('POST', 'message/', {
+          recipient: user,
+          body: item.body,
+          client_id: item.clientId,
+        });
+
+        conversation.outbox.splice(conversation.outbox.indexOf(item), 1);
+        this.#store({ ...message, clientId: item.clientId });
+
+      } catch (error) {
+        item.state = 'failed';
+        item.error = error;
+      }
+
+      this.#emit('change');
+    });
+  }
+
+  #resend() {
+    for (const { user, outbox } of this.#conversations.values()) {
+      for (const item of outbox) {
+        if (item.state === 'failed' && item.error.passing) {
+          this.#post(user, item);
+        }
+      }
+    }
+  }
+
+  // ---- receiving
+
+  /**
+   * Fetches what was missed.  A call while one is running waits for another
+   * round: the running one may have looked too early.
+   * @returns {Promise<number>}  how many messages were new
+   */
+  catchUp() {
+    this.#nextMissed ??= this.#missed.catch(() => {}).then(() => {
+      this.#nextMissed = null;
+      this.#missed = this.#fetchMissed();
+
+      return this.#missed;
+    });
+
+    return this.#nextMissed;
+  }
+
+  async #fetchMissed() {
+    let count = 0;
+    let page;
+
+    do {
+      const query = new URLSearchParams({ after: this.#cursor, limit: BATCH });
+
+      page = await this.#request('GET', `message/?${query}`);
+      this.#cursor = page.cursor;
+
+      for (const message of page.results) {
+        count += this.#known.has(message.id) ? 0 : 1;
+        this.#receive(message);
+      }
+    } while (page.has_more);
+
+    this.#watch();
+
+    return count;
+  }
+
+  /* The socket's pings are hidden from scripts: news it kept quiet tell as well. */
+  #watch() {
+    clearTimeout(this.#watchdog);
+
+    this.#watchdog = setTimeout(async () => {
+      if (this.state === 'online') {
+        await this.catchUp().then((count) => count && this.#link.connect(),
+                                  () => this.#link.fail());
+      }
+    }, WATCH * (0.8 + Math.random() * 0.4));
+  }
+
+  async #connected() {
+    this.#resend();
+
+    try {
+      await this.catchUp();
+      this.#setState('online');
+
+    } catch {
+      this.#link.fail();
+    }
+  }
+
+  /* The machine is back, or somebody is looking again. */
+  async #wake() {
+    if (this.state !== 'online') {
+      this.#link.hurry();
+      this.#link.connect();
+      return;
+    }
+
+    try {
+      await this.catchUp();
+      await this.#inbox();          // what was read elsewhere meanwhile
+      this.#emit('change');
+
+    } catch {
+      this.#link.fail();
+    }
+  }
+
+  #hint(text) {
+    const [, id] = /"message": *"(\d+)"/.exec(text) ?? [];
+
+    if (id) {
+      this.#hints.add(Number(id));
+      this.#drain();
+    }
+  }
+
+  async #drain() {
+    if (this.#draining) {
+      return;
+    }
+
+    this.#draining = true;
+
+    while (this.#hints.size > 0) {
+      const ids = [...this.#hints].filter((id) => !this.#known.has(id));
+
+      this.#hints.clear();
+
+      try {
+        if (ids.length > BURST) {
+          await this.catchUp();
+
+        } else {
+          const messages = await Promise.all(
+            ids.map((id) => this.#request('GET', `message/${id}/`)));
+
+          messages.forEach((message) => this.#receive(message));
+        }
+
+      } catch {
+        this.#link.fail();
+      }
+    }
+
+    this.#draining = false;
+  }
+
+  /*
+   * One's own message may come back before the answer to its POST, and only
+   * that answer tells which of the outbox it is.
+   */
+  #receive(message) {
+    const conversation = this.conversation(this.#peer(message));
+
+    if (message.user === this.me
+        && conversation.outbox.some(({ state }) => state === 'pending'))
+    {
+      conversation.sending.then(() => this.#receive(message));
+      return;
+    }
+
+    this.#store(message);
+  }
+
+  #store(message) {
+    const conversation = this.conversation(this.#peer(message));
+    const { messages, last } = conversation;
+
+    if (this.#known.has(message.id)) {
+      return;
+    }
+
+    this.#known.add(message.id);
+
+    // one below the oldest here comes with its page of history
+    if (conversation.opened
+        && !(conversation.more && message.id < messages[0]?.id))
+    {
+      conversation.add(message);
+    }
+
+    const incoming = message.user !== this.me;
+
+    if (!last || message.id > last.id) {
+      conversation.last = message;
+      conversation.unread += incoming ? 1 : 0;
+
+    } else if (incoming && message.id < last.id) {
+      // stored late: only the server knows whether it has been counted
+      this.#inbox().then(() => this.#emit('change'), () => {});
+    }
+
+    this.#emit('message', message);
+    this.#emit('change');
+  }
+
+  #peer({ user, recipient }) {
+    return user === this.me ? recipient : user;
+  }
+
+  async #inbox(before = null) {
+    const query = new URLSearchParams({ limit: 50 });
+
+    if (before !== null) {
+      query.set('before', before);
+    }
+
+    const page = await this.#request('GET', `conversation/?${query}`);
+
+    for (const row of page.results) {
+      const conversation = this.conversation(row.user);
+
+      // a message may have come while the answer was on its way
+      if (!(conversation.last?.id > row.last_message.id)) {
+        conversation.last = row.last_message;
+        conversation.unread = row.unread;
+        conversation.readId = row.read_id;
+      }
+    }
+
+    return page;
+  }
+
+  // ---- common
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #setState(state) {
+    if (this.state !== state) {
+      this.state = state;
+      this.#emit('state');
+    }
+  }
+
+  #stop() {
+    this.#stopped = true;
+    clearTimeout(this.#watchdog);
+    this.#link.stop();
+  }
+
+  /* A request of somebody who should be logged in. */
+  async #request(method, path, data) {
+    try {
+      return await this.#fetch(method, path, data);
+
+    } catch (error) {
+      if (error.status === 403 && !this.#stopped) {
+        this.#stop();
+        this.#emit('ended');
+      }
+
+      throw error;
+    }
+  }
+
+  async #fetch(method, path, data) {
+    const options = {
+      method,
+      cache: 'no-store',
+      signal: AbortSignal.timeout(TIMEOUT),
+    };
+
+    if (data) {
+      options.headers = { 'Content-Type': 'application/json' };
+      options.body = JSON.stringify(data);
+    }
+
+    let response;
+    let answer;
+
+    try {
+      response = await fetch(new URL(`api/v1/${path}`, this.#base), options);
+      answer = response.status === 204 ? null : await response.json();
+
+    } catch {
+      // no answer, half of one, or an error page in HTML
+      throw new ChatError(response && !response.ok ? response.status : 0);
+    }
+
+    if (!response.ok) {
+      throw new ChatError(response.status, answer,
+                          Number(response.headers.get('Retry-After')));
+    }
+
+    return answer;
+  }
+}
