@@ -122,7 +122,8 @@ struct ngx_chat_db_job_s {
                                                  unknown outcome */
 
     /* private to ngx_chat_db.c */
-    ngx_queue_t                 queue;
+    ngx_queue_t                 queue;        /* waiting, or done */
+    ngx_queue_t                 order;        /* of deadlines, until done */
     ngx_chat_db_t              *db;
     ngx_chat_db_conn_t         *conn;         /* NULL while it waits */
     ngx_uint_t                  slot;         /* in conn's packet */
