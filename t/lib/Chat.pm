@@ -1,0 +1,597 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+package Chat;
+
+# What the tests of t/*.t share: tables with four people in them, the
+# configuration of nginx.conf.example, sections of their own for Test::Nginx,
+# and a client for scenarios of several steps.
+#
+# A block starts its own nginx, with these tables: people u1 to u4 with the ids
+# 1 to 4, the password "correct horse", and one session each.  Beyond those of
+# Test::Nginx a block may have these sections:
+#
+#   given     Perl, run before nginx starts: message(...), sql(...)
+#   http, server, api
+#             more directives for http {}, server {}, location /api/v1/
+#   change    Perl, run with all of the configuration in $_
+#   workers   instead of 2
+#   as        whose session goes along: a cookie
+#   type      Content-Type: json, form, multipart, or written out
+#   json      the expected body, compared by value; "<time>" matches any
+#             timestamp and "<text>" any string that is not empty
+#   bodies    the texts of the messages in {"results": [...]}, in order
+#   then      Perl, run after the response, with nginx still there
+#
+# A block of no_error_log "[alert]" unless it says something else.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use DBI;
+use Digest::SHA qw(sha256_hex);
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use JSON::PP;
+use Mojo::IOLoop;
+use Mojo::UserAgent;
+use Test::More ();
+use Test::Nginx::Socket ();
+use Test::Nginx::Util;
+use Time::HiRes ();
+
+our @EXPORT = qw(
+    sql connect_db message token add_session set_password
+    api request web_socket event_source long_poll wait_until texts
+    multipart worker_pids error_log url
+);
+
+our $Password = 'correct horse';
+
+# the same by yescrypt at its default cost, computed once for all runs
+my $Hash = '$y$j9T$fJn1I5lsjBzZkyWHNPHbX1$'
+           . 'oiq9nB3CiNJVNWbK.rwHWzBzH3yzlnKR3.cq.PBI2o6';
+
+my $Top = abs_path(dirname(__FILE__) . '/../..');
+my $Port = $ENV{TEST_NGINX_PORT} || 1984;
+
+my %Types = (
+    json      => 'application/json',
+    form      => 'application/x-www-form-urlencoded',
+    multipart => 'multipart/form-data; boundary=b0undary',
+);
+
+
+# --- tables ----------------------------------------------------------------
+
+sub need {
+    my ($name) = @_;
+
+    return $ENV{$name} // die "no $name in the environment: run ./dev test\n";
+}
+
+
+# connect_db: a connection of its own, as the owner of the tables
+
+sub connect_db {
+    return DBI->connect(
+        'DBI:MariaDB:database=' . need('TEST_NGINX_CHAT_DB')
+        . ';mariadb_read_default_file=' . need('CHAT_TEST_CNF')
+        . ';mariadb_read_default_group=client',
+        undef, undef,
+        {
+            RaiseError => 1,
+            PrintError => 0,
+
+            # a statement that nginx keeps waiting shall fail, not hang
+            mariadb_init_command =>
+                "SET time_zone = '+00:00', lock_wait_timeout = 10,"
+                . ' innodb_lock_wait_timeout = 10',
+        }
+    );
+}
+
+my $Db;
+
+# sql STATEMENT, VALUES: all fields of all rows; in scalar context the first
+
+sub sql {
+    my ($statement, @values) = @_;
+
+    my $sth = $Db->prepare($statement);
+    $sth->execute(@values);
+
+    return unless $sth->{NUM_OF_FIELDS};
+
+    my @fields = map { @$_ } @{ $sth->fetchall_arrayref };
+
+    return wantarray ? @fields : $fields[0];
+}
+
+
+# The tables come from schema.sql, never from the module under test.  The
+# grants of the module's account are by name and outlive the tables.
+
+sub create_tables {
+    my $name = need('TEST_NGINX_CHAT_DB');
+
+    $Db = connect_db();
+    sql("DROP DATABASE $name");
+    sql("CREATE DATABASE $name");
+    sql("USE $name");
+
+    open my $client, '|-', 'mariadb',
+         '--defaults-file=' . need('CHAT_TEST_CNF'), $name
+        or die "mariadb: $!\n";
+    print $client read_file("$Top/sql/schema.sql");
+    close $client
+        or die "cannot load schema.sql\n";
+}
+
+
+sub read_file {
+    my ($path) = @_;
+
+    open my $file, '<', $path or die "$path: $!\n";
+    local $/;
+    return readline $file;
+}
+
+
+sub reset_tables {
+    $Db->begin_work;
+    sql("DELETE FROM $_")
+        for qw(chat_writing chat_session chat_conversation chat_message
+               chat_user);
+
+    for my $id (1 .. 4) {
+        sql('INSERT INTO chat_user (id, username, password) VALUES (?, ?, ?)',
+            $id, "u$id", $Hash);
+        add_session("u$id");
+    }
+
+    $Db->commit;
+
+    # ids are known to the tests
+    sql("ALTER TABLE $_ AUTO_INCREMENT = 1") for qw(chat_message chat_user);
+}
+
+
+# token NAME: the token of NAME's session, 43 characters as the module's own
+
+sub token {
+    my ($name) = @_;
+
+    return $name . '-' x (43 - length $name);
+}
+
+
+# add_session NAME, [token => ...,] [lasts => SECONDS]
+
+sub add_session {
+    my ($name, %option) = @_;
+
+    sql('INSERT INTO chat_session (token_hash, user_id, created_at, expires_at)
+         SELECT UNHEX(?), id, NOW(), NOW() + INTERVAL ? SECOND
+         FROM chat_user WHERE username = ?',
+        sha256_hex($option{token} // token($name)), $option{lasts} // 86400,
+        $name);
+}
+
+
+# set_password NAME, HASH
+
+sub set_password {
+    my ($name, $hash) = @_;
+
+    sql('UPDATE chat_user SET password = ? WHERE username = ?', $hash, $name);
+}
+
+
+# message FROM => TO, BODY: its id.  All have the same time, as order is by id.
+
+sub message {
+    my ($from, $to, $body) = @_;
+
+    my ($sender) = sql('SELECT id FROM chat_user WHERE username = ?', $from);
+    my ($recipient) = sql('SELECT id FROM chat_user WHERE username = ?', $to);
+
+    sql("INSERT INTO chat_message (sender_id, recipient_id, created_at, body)
+         VALUES (?, ?, '2025-12-30 07:03:02.325660', ?)",
+        $sender, $recipient, $body);
+
+    my $id = sql('SELECT LAST_INSERT_ID()');
+
+    sql('INSERT INTO chat_conversation
+                (lo_id, hi_id, message_count, last_message_id,
+                 lo_unread, hi_unread)
+         VALUES (LEAST(?, ?), GREATEST(?, ?), 1, ?, ?, ?)
+         ON DUPLICATE KEY UPDATE
+                message_count = message_count + 1,
+                last_message_id = VALUES(last_message_id),
+                lo_unread = lo_unread + VALUES(lo_unread),
+                hi_unread = hi_unread + VALUES(hi_unread)',
+        $sender, $recipient, $sender, $recipient, $id,
+        $recipient < $sender ? 1 : 0, $recipient > $sender ? 1 : 0);
+
+    return $id;
+}
+
+
+# --- configuration ---------------------------------------------------------
+
+# example: what nginx.conf.example has for http {} and for server {}, with the
+# places of this machine.  A line that is no longer found there is an error.
+
+sub example {
+    my $text = read_file("$Top/nginx.conf.example");
+
+    $text =~ /^([ ]{4}\# chat: the database .*?)
+              ^[ ]{4}server [ ] \{ .*?
+              ^([ ]{8}\# the web client .*?)
+              ^[ ]{4}\}$/msx
+        or die "nginx.conf.example is not as expected\n";
+    my ($http, $server) = ($1, $2);
+
+    $http =~ s{unix:/run/mysqld/mysqld.sock}
+              {'unix:' . need('TEST_NGINX_CHAT_SOCKET')}e
+        && $http =~ s{/etc/nginx/chat.password}
+                     {need('TEST_NGINX_CHAT_PASSWORD_FILE')}e
+        && $http =~ s{database=chat;}
+                     {'database=' . need('TEST_NGINX_CHAT_DB') . ';'}e
+        or die "nginx.conf.example has another chat_db\n";
+
+    return ($http, $server);
+}
+
+
+sub configure {
+    my ($block) = @_;
+
+    my ($http, $server) = example();
+
+    $http .= $block->http if defined $block->http;
+
+    $server = "root $Top/html;\n"
+              . "include /etc/nginx/mime.types;\n"
+              . "location = /up { default_type text/plain; return 200 up; }\n"
+              . ($block->server // '') . $server;
+
+    if (defined $block->api) {
+        my $more = $block->api;
+        $server =~ s{(location /api/v1/ \{\n)}{$1$more};
+    }
+
+    if (defined $block->change) {
+        # one text, so that a change need not know the part it is in
+        local $_ = "$http\0$server";
+        run_perl($block, 'change');
+        ($http, $server) = split /\0/;
+    }
+
+    $block->set_value(http_config => $http) unless defined $block->http_config;
+    $block->set_value(config => $server) unless defined $block->config;
+}
+
+
+# --- blocks ----------------------------------------------------------------
+
+sub run_perl {
+    my ($block, $section) = @_;
+
+    my $code = $block->$section;
+    my $name = $block->name;
+
+    eval "package main; use utf8; no strict;\n# line 1 \"$name, $section\"\n$code; 1"
+        or die $@;
+}
+
+
+# before each block
+
+sub prepare {
+    my ($block) = @_;
+
+    reset_tables();
+    run_perl($block, 'given') if defined $block->given;
+
+    workers($block->workers // 2);
+    configure($block);
+
+    $block->set_value(main_config => "worker_shutdown_timeout 3s;\n"
+                                     . ($block->main_config // ''));
+    $block->set_value(no_error_log => "[alert]")
+        unless defined $block->no_error_log;
+
+    return if defined $block->must_die;
+
+    if (!defined $block->request && !defined $block->raw_request
+        && !defined $block->pipelined_requests)
+    {
+        $block->set_value(request => 'GET /up');
+        $block->set_value(response_body => 'up');
+    }
+
+    my $headers = $block->more_headers // '';
+    $headers .= "\n" if $headers =~ /[^\n]\z/;
+
+    $headers .= 'Cookie: sessionid=' . token($block->as) . "\n"
+        if defined $block->as;
+    $headers .= 'Content-Type: ' . ($Types{$block->type} // $block->type) . "\n"
+        if defined $block->type;
+
+    $block->set_value(more_headers => $headers);
+
+    $block->set_value(response_headers => 'Content-Type: application/json')
+        if defined $block->json && !defined $block->response_headers
+           && !defined $block->response_headers_like;
+}
+
+
+# after each response
+
+sub check {
+    my ($block, $body) = @_;
+
+    my $name = $block->name;
+
+    if (defined $block->json) {
+        my $got = eval { decode_json($body) };
+        my $expected = JSON::PP->new->utf8->allow_nonref
+                           ->decode($block->json);
+        fill_in($got, $expected);
+        Test::More::is_deeply($got, $expected, "$name - json")
+            or Test::More::diag("body: $body");
+    }
+
+    if (defined $block->bodies) {
+        my $results = eval { decode_json($body)->{results} };
+        Test::More::is(join(' ', texts($results)), $block->bodies,
+                       "$name - bodies")
+            or Test::More::diag("body: $body");
+    }
+
+    run_perl($block, 'then') if defined $block->then;
+}
+
+
+# fill_in GOT, EXPECTED: what a placeholder matches takes its place
+
+sub fill_in {
+    my ($got, undef) = @_;
+
+    if (ref $_[1] eq 'HASH' && ref $got eq 'HASH') {
+        fill_in($got->{$_}, $_[1]{$_}) for keys %{ $_[1] };
+
+    } elsif (ref $_[1] eq 'ARRAY' && ref $got eq 'ARRAY') {
+        fill_in($got->[$_], $_[1][$_]) for 0 .. $#{ $_[1] };
+
+    } elsif (defined $_[1] && defined $got && !ref $got) {
+        $_[1] = $got
+            if $_[1] eq '<time>'
+               && $got =~ /\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\z/
+               || $_[1] eq '<text>' && length $got;
+    }
+}
+
+
+# texts RESULTS: the bodies of messages
+
+sub texts {
+    my ($results) = @_;
+
+    return map { $_->{body} } @{ $results // [] };
+}
+
+
+# multipart NAME => VALUE, ...: a body for the type "multipart"
+
+sub multipart {
+    my (@fields) = @_;
+
+    my $body = '';
+
+    while (my ($name, $value) = splice @fields, 0, 2) {
+        $body .= "--b0undary\r\n"
+                 . "Content-Disposition: form-data; name=\"$name\"\r\n\r\n"
+                 . "$value\r\n";
+    }
+
+    return "$body--b0undary--";
+}
+
+
+# --- a client --------------------------------------------------------------
+
+# A connection for each request, so that all workers get some.
+
+my $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0,
+                                 connect_timeout => 5, request_timeout => 20,
+                                 inactivity_timeout => 30);
+
+sub url {
+    my ($path) = @_;
+
+    return "http://127.0.0.1:$Port$path";
+}
+
+
+# headers WHO, HEADERS: with WHO's session, unless WHO is ''
+
+sub headers {
+    my ($who, %headers) = @_;
+
+    $headers{Cookie} = 'sessionid=' . token($who) if length $who;
+
+    return \%headers;
+}
+
+
+# request WHO, METHOD => PATH, [{ JSON }, [HEADER => VALUE, ...]]: a promise of
+# the response
+
+sub request {
+    my ($who, $method, $path, $json, %headers) = @_;
+
+    return $Agent->start_p(
+        $Agent->build_tx($method => url($path), headers($who, %headers),
+                         defined $json ? (json => $json) : ())
+    )->then(sub { $_[0]->res });
+}
+
+
+# api ...: the response itself (code, json, body, headers)
+
+sub api {
+    my ($who, $method, $path, $json, %headers) = @_;
+
+    return $Agent->start(
+        $Agent->build_tx($method => url($path), headers($who, %headers),
+                         defined $json ? (json => $json) : ())
+    )->res;
+}
+
+
+# wait_until { CONDITION } [SECONDS]: whether it came true in time
+
+sub wait_until(&;$) {
+    my ($condition, $seconds) = @_;
+
+    my $end = Time::HiRes::time() + ($seconds // 5);
+
+    until ($condition->()) {
+        return 0 if Time::HiRes::time() > $end;
+
+        my $timer = Mojo::IOLoop->timer(0.01 => sub { Mojo::IOLoop->stop });
+        Mojo::IOLoop->start;
+        Mojo::IOLoop->remove($timer);
+    }
+
+    return 1;
+}
+
+
+# web_socket WHO, [path => ..., headers => { ... }]: a WebSocket, as a hash with
+# "code" of the handshake, "frames" so far, "closed" once it is
+
+sub web_socket {
+    my ($who, %option) = @_;
+
+    my $socket = { frames => [] };
+
+    # one agent each: it ends with its socket
+    my $agent = $socket->{agent} =
+        Mojo::UserAgent->new(inactivity_timeout => 0, connect_timeout => 5);
+
+    $agent->websocket(
+        url($option{path} // '/ws') => headers($who, %{ $option{headers} // {} })
+        => sub {
+            my (undef, $tx) = @_;
+
+            $socket->{code} = $tx->res->code // 0;
+            return unless $tx->is_websocket;
+
+            $socket->{tx} = $tx;
+            $tx->on(text => sub { push @{ $socket->{frames} }, $_[1] });
+            $tx->on(finish => sub { $socket->{closed} = 1 });
+        }
+    );
+
+    wait_until { defined $socket->{code} };
+
+    return $socket;
+}
+
+
+# stream WHO, HEADERS: a GET of /ws whose answer may never end, as a hash with
+# "code", "text" so far, "closed"
+
+sub stream {
+    my ($who, %headers) = @_;
+
+    my $stream = { text => '' };
+    my $agent = $stream->{agent} =
+        Mojo::UserAgent->new(inactivity_timeout => 0, connect_timeout => 5,
+                             max_connections => 0);
+    my $path = delete $headers{path} // '/ws';
+
+    my $tx = $agent->build_tx(GET => url($path), headers($who, %headers));
+
+    $tx->res->content->unsubscribe('read')->on(read => sub {
+        $stream->{code} = $tx->res->code;
+        $stream->{text} .= $_[1];
+    });
+    $tx->res->on(progress => sub { $stream->{code} //= $_[0]->code });
+
+    $agent->start($tx => sub {
+        my (undef, $done) = @_;
+
+        $stream->{code} //= $done->res->code // 0;
+        $stream->{closed} = 1;
+    });
+
+    return $stream;
+}
+
+
+# event_source WHO, HEADERS: waits until it is open or refused
+
+sub event_source {
+    my ($who, %headers) = @_;
+
+    my $stream = stream($who, Accept => 'text/event-stream', %headers);
+    wait_until { defined $stream->{code} };
+
+    return $stream;
+}
+
+
+# long_poll WHO, HEADERS: returns at once; the answer comes with a message
+
+sub long_poll {
+    my ($who, %headers) = @_;
+
+    my $stream = stream($who, %headers);
+
+    # nchan says nothing until there is a message: let it get the request
+    wait_until { defined $stream->{code} } 0.3;
+
+    return $stream;
+}
+
+
+# --- nginx -----------------------------------------------------------------
+
+sub worker_pids {
+    my $master = get_pid_from_pidfile('worker_pids');
+
+    return sort { $a <=> $b } split ' ', `pgrep -P $master`;
+}
+
+
+sub error_log {
+    return read_file("$ServRoot/logs/error.log");
+}
+
+
+# --- beginning -------------------------------------------------------------
+
+no_root_location();
+no_long_string();
+master_on();
+log_level('info');
+worker_connections(1024);
+
+# on loopback alone
+$ENV{TEST_NGINX_STREAM_PORT} //= $Port + 1;
+server_port_for_client($Port);
+server_port("127.0.0.1:$Port");
+
+create_tables();
+add_block_preprocessor(\&prepare);
+Test::Nginx::Socket::add_response_body_check(\&check);
+
+
+1;
