@@ -169,8 +169,8 @@ sql($db, 'DELETE FROM chat_message;
           INSERT INTO chat_conversation (lo_id, hi_id, message_count)
           SELECT MIN(id), MAX(id), 7 FROM chat_user;
           INSERT INTO chat_writing VALUES (1, 1)');
-fails(1, qr/^BAD  1 conversations have a .*^BAD  1 rows in chat_writing/ms, '', 'db check',
-      'check: a conversation without messages, a send left over');
+fails(1, qr/^BAD  1 conversations have a .*^BAD  1 rows in chat_writing/ms,
+      '', 'db check', 'check: what has no messages, or was left over');
 sql($db, 'DELETE FROM chat_conversation; DELETE FROM chat_writing');
 like(run('', 'db check'), qr/no unfinished send/, 'check: all well again');
 
@@ -248,7 +248,8 @@ is(sql($db, 'SELECT id, sender_id, recipient_id, created_at, HEX(body)
 is(sql($db, 'SELECT * FROM chat_conversation ORDER BY lo_id, hi_id'),
    "3\t3\t1\t21\t21\t21\t0\t0\n3\t9\t2\t20\t20\t20\t0\t0\n",
    'its conversations, read');
-like(run('', 'db check'), qr/^ok   conversations agree/m, 'check finds it well');
+like(run('', 'db check'), qr/^ok   conversations agree/m,
+     'check finds it well');
 fails(1, qr/there are people or messages already/, '',
       "import-django $django", 'import twice');
 
