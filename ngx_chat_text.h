@@ -37,6 +37,11 @@ typedef struct {
 } ngx_chat_field_t;
 
 
+/* for those who fill fields in: all missing; the one of that name, or NULL */
+void ngx_chat_text_reset(ngx_chat_field_t *fields, ngx_uint_t n);
+ngx_chat_field_t *ngx_chat_text_field(ngx_chat_field_t *fields, ngx_uint_t n,
+    ngx_str_t *name);
+
 /*
  * application/x-www-form-urlencoded, a query string as well.
  * NGX_OK or NGX_ERROR (no memory).
@@ -46,7 +51,7 @@ ngx_int_t ngx_chat_text_form(ngx_pool_t *pool, ngx_str_t *input,
 
 /*
  * multipart/form-data; "type" is the Content-Type with its boundary.
- * NGX_DECLINED: malformed, *error says how.
+ * NGX_OK; NGX_ERROR: no memory; NGX_DECLINED: malformed, *error says how.
  */
 ngx_int_t ngx_chat_text_multipart(ngx_pool_t *pool, ngx_str_t *type,
     ngx_str_t *input, ngx_chat_field_t *fields, ngx_uint_t n,
