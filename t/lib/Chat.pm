@@ -228,12 +228,10 @@ sub message {
 sub example {
     my $text = read_file("$Top/nginx.conf.example");
 
-    $text =~ /^([ ]{4}\# chat: the database .*?)
-              ^[ ]{4}server [ ] \{ .*?
-              ^([ ]{8}\# the web client .*?)
-              ^[ ]{4}\}$/msx
-        or die "nginx.conf.example is not as expected\n";
-    my ($http, $server) = ($1, $2);
+    my ($http) = $text =~ /^( {4}# chat: the database.*?)^ {4}server \{/ms;
+    my ($server) = $text =~ /^( {8}# the web client.*?)^ {4}\}$/ms;
+    die "nginx.conf.example is not as expected\n"
+        unless defined $http && defined $server;
 
     $http =~ s{unix:/run/mysqld/mysqld.sock}
               {'unix:' . need('TEST_NGINX_CHAT_SOCKET')}e
