@@ -994,14 +994,14 @@ ngx_chat_db_error(ngx_chat_db_conn_t *conn)
     class = conn->class;
     error = ngx_chat_db_classify(code);
 
-    /* integrity constraints, SQLSTATE 23xxx, are the class's to judge */
-
     level = NGX_LOG_ERR;
 
-    if (error == NGX_CHAT_DB_CONFLICT
-        || (error == NGX_CHAT_DB_REFUSED && ngx_strncmp(text, "23", 2) == 0))
-    {
+    if (error == NGX_CHAT_DB_CONFLICT) {
         level = NGX_LOG_INFO;
+
+    } else if (ngx_strncmp(text, "23", 2) == 0) {
+        /* integrity constraints, SQLSTATE 23xxx, are the class's to judge */
+        level = NGX_LOG_DEBUG;
     }
 
     if (error != NGX_CHAT_DB_UNFIT) {

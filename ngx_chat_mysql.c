@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include "ngx_chat_mysql.h"
 
+#include <poll.h>
 #include <mysql.h>
 
 
@@ -67,6 +68,10 @@ static ngx_int_t ngx_chat_mysql_run(ngx_chat_mysql_t *my, ngx_uint_t ready);
 static ngx_int_t ngx_chat_mysql_fill(ngx_chat_mysql_t *my);
 static ngx_int_t ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready);
 static void ngx_chat_mysql_abandon(ngx_chat_mysql_t *my);
+#if (NGX_CHAT_MYSQL)
+static enum net_async_status ngx_chat_mysql_step(ngx_chat_mysql_t *my);
+static ngx_uint_t ngx_chat_mysql_pending(ngx_chat_mysql_t *my);
+#endif
 
 
 /*
@@ -571,43 +576,16 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
 static ngx_int_t
 ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
 {
-    MYSQL                  *h;
-    ngx_chat_db_conf_t     *conf;
-    enum net_async_status   status;
+    enum net_async_status  status;
 
-    h = my->handle;
-    conf = my->conf;
+    /*
+     * NET_ASYNC_NOT_READY may mean no more than that a read brought less than
+     * was wanted.  An edge-triggered event method would not tell of the rest.
+     */
 
-    /* begun and gone on with by the same call */
-
-    switch (my->op) {
-
-    case NGX_CHAT_MYSQL_CONNECT:
-        status = mysql_real_connect_nonblocking(h,
-                     conf->host.len ? (char *) conf->host.data : NULL,
-                     (char *) conf->user.data, (char *) conf->password.data,
-                     (char *) conf->database.data, conf->port,
-                     conf->host.len ? NULL : (char *) conf->socket.data,
-                     CLIENT_MULTI_STATEMENTS);
-        break;
-
-    case NGX_CHAT_MYSQL_QUERY:
-        status = mysql_real_query_nonblocking(h, (char *) my->text, my->len);
-        break;
-
-    case NGX_CHAT_MYSQL_NEXT:
-        status = mysql_next_result_nonblocking(h);
-        break;
-
-    default: /* NGX_CHAT_MYSQL_STORE */
-        status = mysql_store_result_nonblocking(h, &my->rows);
-
-        if (status == NET_ASYNC_COMPLETE && my->rows == NULL) {
-            status = NET_ASYNC_ERROR;
-        }
-
-        break;
-    }
+    do {
+        status = ngx_chat_mysql_step(my);
+    } while (status == NET_ASYNC_NOT_READY && ngx_chat_mysql_pending(my));
 
     switch (status) {
 
@@ -623,6 +601,59 @@ ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
     default: /* NET_ASYNC_ERROR */
         return NGX_ERROR;
     }
+}
+
+
+static enum net_async_status
+ngx_chat_mysql_step(ngx_chat_mysql_t *my)
+{
+    MYSQL                  *h;
+    ngx_chat_db_conf_t     *conf;
+    enum net_async_status   status;
+
+    h = my->handle;
+    conf = my->conf;
+
+    /* begun and gone on with by the same call */
+
+    switch (my->op) {
+
+    case NGX_CHAT_MYSQL_CONNECT:
+        return mysql_real_connect_nonblocking(h,
+                   conf->host.len ? (char *) conf->host.data : NULL,
+                   (char *) conf->user.data, (char *) conf->password.data,
+                   (char *) conf->database.data, conf->port,
+                   conf->host.len ? NULL : (char *) conf->socket.data,
+                   CLIENT_MULTI_STATEMENTS);
+
+    case NGX_CHAT_MYSQL_QUERY:
+        return mysql_real_query_nonblocking(h, (char *) my->text, my->len);
+
+    case NGX_CHAT_MYSQL_NEXT:
+        return mysql_next_result_nonblocking(h);
+
+    default: /* NGX_CHAT_MYSQL_STORE */
+        status = mysql_store_result_nonblocking(h, &my->rows);
+
+        return (status == NET_ASYNC_COMPLETE && my->rows == NULL)
+               ? NET_ASYNC_ERROR : status;
+    }
+}
+
+
+/* whichever of the two the library wants, it would get on with it now */
+
+static ngx_uint_t
+ngx_chat_mysql_pending(ngx_chat_mysql_t *my)
+{
+    struct pollfd  pfd;
+
+    pfd.fd = ngx_chat_mysql_fd(my);
+    pfd.events = POLLIN|POLLOUT;
+    pfd.revents = 0;
+
+    return poll(&pfd, 1, 0) == 1
+           && (pfd.revents & (POLLIN|POLLOUT)) == (POLLIN|POLLOUT);
 }
 
 
