@@ -14,10 +14,11 @@
 
 
 /*
- * The shared-memory zone.  What is kept here is bounded by the zone's size;
- * the oldest goes when it is full.  Nothing in it is needed for correctness:
- * a look-up that finds nothing asks the database, a "put" that finds no room
- * is forgotten.  Results are copied into the caller's pool under the lock.
+ * The shared-memory zone, of 128k at least; a megabyte holds some 4,000
+ * messages.  The oldest goes when it is full.  Nothing in it is needed for
+ * correctness: a look-up that finds nothing asks the database, a "put" that
+ * finds no room is forgotten.  Results are copied into the caller's pool under
+ * the lock.
  *
  * "cache" may be NULL in every call (no chat_zone): then nothing is found,
  * nothing is kept, nobody is throttled, and nothing is counted.
@@ -27,7 +28,7 @@
 typedef struct ngx_chat_cache_s  ngx_chat_cache_t;
 
 
-/* counters, summed over the workers */
+/* counters, summed over the workers; hits and misses count themselves */
 
 typedef enum {
     NGX_CHAT_COUNT_SENT = 0,                  /* messages stored */
@@ -74,7 +75,8 @@ void ngx_chat_cache_session_put(ngx_chat_cache_t *cache, u_char *hash,
 
 typedef struct {
     uint32_t               user_id;           /* 0: the session "hash" alone */
-    u_char                 hash[NGX_CHAT_HASH_LEN];  /* to end, or to keep */
+    u_char                 hash[NGX_CHAT_HASH_LEN];  /* to end, or to keep;
+                                                 zeros: keep none */
 } ngx_chat_revoked_t;
 
 ngx_uint_t ngx_chat_cache_revision(ngx_chat_cache_t *cache);
@@ -109,7 +111,8 @@ void ngx_chat_cache_message_put(ngx_chat_cache_t *cache, uint64_t id,
 /*
  * Throttling of failed log-ins, by any key (a name with an address, an
  * address).  Each failure adds one to the key's score; the score halves every
- * "half" seconds.  Above "burst" the answer is the seconds to wait, else 0.
+ * "half" seconds (at least one).  Above "burst" the answer is the seconds to
+ * wait, else 0.
  */
 
 ngx_uint_t ngx_chat_cache_throttled(ngx_chat_cache_t *cache, ngx_str_t *key,

@@ -23,12 +23,20 @@
  */
 
 
+/* in bytes, without the final NUL: more crypt() does not take */
+#define NGX_CHAT_PASSWORD_MAX  511
+
+
 typedef struct ngx_chat_password_s      ngx_chat_password_t;
 typedef struct ngx_chat_password_job_s  ngx_chat_password_job_t;
 
 
 struct ngx_chat_password_job_s {
-    /* in: the job copies them, the owner's may go after submit */
+    /*
+     * In: the job copies them, the owner's may go after submit.  A password
+     * with a NUL or longer than the maximum matches nothing; such a fresh one
+     * gives NGX_ERROR: the owner has checked it.
+     */
     ngx_str_t              password;
     ngx_str_t              stored;            /* crypt(3) string, pbkdf2_sha256,
                                                  or empty: nobody, but work as
