@@ -262,7 +262,8 @@ ngx_chat_cache_record(ngx_chat_cache_t *cache, ngx_chat_cache_slot_t *slot,
 
     if (rec->kind != key->kind
         || rec->key_len != key->value.len
-        || ngx_memcmp(rec + 1, key->value.data, key->value.len) != 0)
+        || ngx_memcmp((u_char *) (rec + 1), key->value.data, key->value.len)
+           != 0)
     {
         return NULL;
     }
