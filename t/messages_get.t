@@ -197,7 +197,7 @@ HEAD /api/v1/message/1/
 --- response_body
 --- response_headers
 Content-Type: application/json
-Content-Length: 96
+Content-Length: 94
 Allow: GET, POST, HEAD, OPTIONS
 
 

@@ -1,0 +1,449 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# GET /api/v1/message/ with "after" and "before"
+
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+
+our $Time = '2025-12-30T07:03:02.325660Z';
+
+
+# read_after WHO, CURSOR: all there is behind the cursor, as (texts, cursor)
+
+sub read_after {
+    my ($who, $cursor) = @_;
+
+    my @texts;
+
+    for (1 .. 100) {
+        my $page = api($who, GET => "/api/v1/message/?after=$cursor")->json;
+
+        push @texts, texts($page->{results});
+        $cursor = $page->{cursor};
+
+        return (\@texts, $cursor) unless $page->{has_more};
+    }
+
+    die "no end of it";
+}
+
+
+run_tests();
+
+
+__DATA__
+
+=== after: oldest first, mine alone
+--- given
+message(u1 => 'u2', $_) for 1 .. 3;
+message(u2 => 'u3', 'not mine');
+message(u3 => 'u1', 4);
+--- as: u1
+--- request
+GET /api/v1/message/?after=1
+--- response_body chomp
+{"results":[{"id":2,"user":"u1","recipient":"u2","timestamp":"2025-12-30T07:03:02.325660Z","body":"2"},{"id":3,"user":"u1","recipient":"u2","timestamp":"2025-12-30T07:03:02.325660Z","body":"3"},{"id":5,"user":"u3","recipient":"u1","timestamp":"2025-12-30T07:03:02.325660Z","body":"4"}],"has_more":false,"cursor":"5"}
+--- response_headers
+Content-Type: application/json
+Allow: GET, POST, HEAD, OPTIONS
+Vary: Accept, Cookie
+X-Content-Type-Options: nosniff
+Cache-Control: no-store
+
+
+=== after=0 is from the beginning
+--- given
+message(u1 => 'u2', $_) for 1 .. 3;
+--- as: u1
+--- request
+GET /api/v1/message/?after=0
+--- bodies: 1 2 3
+
+
+=== nothing new: the cursor stays good
+--- given
+message(u1 => 'u2', 1);
+--- then
+my $page = api('u1', GET => '/api/v1/message/?after=1')->json;
+
+is_deeply($page->{results}, [], 'no results');
+ok(!$page->{has_more}, 'no more');
+
+message(u2 => 'u1', 2);
+
+is_deeply((read_after('u1', $page->{cursor}))[0], [2], 'the next one');
+
+
+=== after with one person
+--- given
+message(u1 => 'u2', 'one');
+message(u1 => 'u3', 'other');
+message(u2 => 'u1', 'two');
+--- as: u1
+--- request
+GET /api/v1/message/?after=0&target=u2
+--- bodies: one two
+
+
+=== after, limited, page by page
+--- given
+message(u1 => 'u2', $_) for 1 .. 7;
+--- then
+my ($cursor, @pages, @more) = (0);
+
+for (1 .. 3) {
+    my $page = api('u1', GET => "/api/v1/message/?after=$cursor&limit=3")->json;
+
+    push @pages, join ' ', texts($page->{results});
+    push @more, $page->{has_more} ? 1 : 0;
+    $cursor = $page->{cursor};
+}
+
+is_deeply(\@pages, ['1 2 3', '4 5 6', '7'], 'three pages');
+is_deeply(\@more, [1, 1, 0], 'has_more');
+
+
+=== has_more is false when the last page is full
+--- given
+message(u1 => 'u2', $_) for 1 .. 3;
+--- as: u1
+--- request
+GET /api/v1/message/?after=0&limit=3
+--- bodies: 1 2 3
+--- response_body_like: "has_more":false,"cursor":"3"\}$
+
+
+=== without a limit: a page
+--- given
+message(u1 => 'u2', $_) for 1 .. 16;
+--- as: u1
+--- request
+GET /api/v1/message/?after=0
+--- bodies: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+--- response_body_like: "has_more":true,"cursor":"15"\}$
+
+
+=== chat_page_size is the limit, unless one is given
+--- given
+message(u1 => 'u2', $_) for 1 .. 3;
+--- server
+chat_page_size 2;
+--- then
+is_deeply([texts(api('u1', GET => '/api/v1/message/?after=0')
+                     ->json->{results})],
+          [1, 2], 'two');
+is_deeply([texts(api('u1', GET => '/api/v1/message/?after=0&limit=3')
+                     ->json->{results})],
+          [1, 2, 3], 'three');
+
+
+=== after=latest: the cursor of now, no results
+--- given
+message(u1 => 'u2', $_) for 1 .. 3;
+--- then
+my $page = api('u1', GET => '/api/v1/message/?after=latest')->json;
+
+is_deeply($page->{results}, [], 'no results');
+ok(!$page->{has_more}, 'no more');
+
+message(u2 => 'u1', 4);
+is_deeply((read_after('u1', $page->{cursor}))[0], [4], 'what came later');
+
+
+=== after=latest of somebody without messages
+--- given
+message(u1 => 'u2', 1);
+--- then
+my $page = api('u3', GET => '/api/v1/message/?after=latest')->json;
+
+is_deeply($page->{results}, [], 'no results');
+
+message(u2 => 'u3', 2);
+is_deeply((read_after('u3', $page->{cursor}))[0], [2], 'what came later');
+
+
+=== a cursor above all there is
+--- given
+message(u1 => 'u2', 1);
+--- as: u1
+--- request
+GET /api/v1/message/?after=1000
+--- response_body_like: ^\{"results":\[\],"has_more":false,"cursor":"
+
+
+=== before: newest first
+--- given
+message(u1 => 'u2', $_) for 1 .. 5;
+--- as: u1
+--- request
+GET /api/v1/message/?before=4&limit=2
+--- bodies: 3 2
+--- response_body_like: ^\{"results":\[\{"id":3,.*\],"has_more":true,"cursor":"2"\}$
+
+
+=== before: the cursor leads to the next page
+--- given
+message(u1 => 'u2', $_) for 1 .. 5;
+--- as: u1
+--- request
+GET /api/v1/message/?before=2&limit=2
+--- bodies: 1
+--- response_body_like: "has_more":false,
+
+
+=== before=latest, with one person
+--- given
+message(u1 => 'u2', 'one');
+message(u1 => 'u3', 'other');
+message(u2 => 'u1', 'two');
+--- as: u1
+--- request
+GET /api/v1/message/?before=latest&target=u2
+--- bodies: two one
+
+
+=== before=latest, with everybody: mine alone
+--- given
+message(u1 => 'u2', 'one');
+message(u3 => 'u4', 'not mine');
+message(u3 => 'u1', 'two');
+message(u1 => 'u1', 'note');
+--- as: u1
+--- request
+GET /api/v1/message/?before=latest
+--- bodies: note two one
+
+
+=== before the first one
+--- given
+message(u1 => 'u2', 1);
+--- as: u1
+--- request
+GET /api/v1/message/?before=1
+--- response_body_like: ^\{"results":\[\],"has_more":false,
+
+
+=== an unknown target: empty
+--- given
+message(u1 => 'u2', 1);
+--- as: u1
+--- request
+GET /api/v1/message/?after=0&target=nobody
+--- response_body_like: ^\{"results":\[\],"has_more":false,"cursor":
+
+
+=== an unknown target before: empty
+--- given
+message(u1 => 'u2', 1);
+--- as: u1
+--- request
+GET /api/v1/message/?before=latest&target=nobody
+--- response_body_like: ^\{"results":\[\],"has_more":false,"cursor":
+
+
+=== after is no cursor
+--- as: u1
+--- request
+GET /api/v1/message/?after=yesterday
+--- error_code: 400
+--- response_body chomp
+{"after":["A valid cursor is required."]}
+
+
+=== after is empty
+--- as: u1
+--- request
+GET /api/v1/message/?after=
+--- error_code: 400
+--- response_body chomp
+{"after":["A valid cursor is required."]}
+
+
+=== after is negative
+--- as: u1
+--- request
+GET /api/v1/message/?after=-1
+--- error_code: 400
+--- response_body chomp
+{"after":["A valid cursor is required."]}
+
+
+=== before is no cursor
+--- as: u1
+--- request
+GET /api/v1/message/?before=1%27
+--- error_code: 400
+--- response_body chomp
+{"before":["A valid cursor is required."]}
+
+
+=== limit 0
+--- as: u1
+--- request
+GET /api/v1/message/?after=0&limit=0
+--- error_code: 400
+--- response_body chomp
+{"limit":["A valid integer from 1 to 100 is required."]}
+
+
+=== limit 101
+--- as: u1
+--- request
+GET /api/v1/message/?before=latest&limit=101
+--- error_code: 400
+--- response_body chomp
+{"limit":["A valid integer from 1 to 100 is required."]}
+
+
+=== limit is no number
+--- as: u1
+--- request
+GET /api/v1/message/?after=0&limit=ten
+--- error_code: 400
+--- response_body chomp
+{"limit":["A valid integer from 1 to 100 is required."]}
+
+
+=== a message that commits late is not skipped
+--- given
+message(u1 => 'u2', 'before');
+--- then
+# another worker's transaction, as the module writes it: it has its id, but is
+# not committed while others go on
+
+my $late = connect_db();
+$late->begin_work;
+$late->do('INSERT INTO chat_writing (connection_id, floor_id)
+           SELECT CONNECTION_ID(), MAX(id) FROM chat_message');
+$late->do("INSERT INTO chat_message
+                  (sender_id, recipient_id, created_at, client_id, body)
+           VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
+$late->do('DELETE FROM chat_writing WHERE connection_id = CONNECTION_ID()');
+
+api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+
+my ($texts, $cursor) = read_after('u1', 0);
+is_deeply($texts, ['before', 'early'], 'what is committed is there');
+
+my $latest = api('u1', GET => '/api/v1/message/?after=latest')
+                 ->json->{cursor};
+
+$late->commit;
+
+($texts) = read_after('u1', $cursor);
+is(scalar(grep { $_ eq 'late' } @$texts), 1,
+   'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
+
+($texts) = read_after('u1', $latest);
+is(scalar(grep { $_ eq 'late' } @$texts), 1,
+   'and behind that of "latest"') or diag("cursor $latest: @$texts");
+
+
+=== nor is one that is still before its end
+--- given
+message(u1 => 'u2', 'before');
+--- then
+# the row in chat_writing is there, the message's not yet
+
+my $late = connect_db();
+$late->begin_work;
+$late->do('INSERT INTO chat_writing (connection_id, floor_id)
+           SELECT CONNECTION_ID(), MAX(id) FROM chat_message');
+$late->do("INSERT INTO chat_message
+                  (sender_id, recipient_id, created_at, client_id, body)
+           VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
+
+api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+
+my ($texts, $cursor) = read_after('u1', 0);
+is_deeply($texts, ['before', 'early'], 'what is committed is there');
+
+$late->do('DELETE FROM chat_writing WHERE connection_id = CONNECTION_ID()');
+$late->commit;
+
+($texts) = read_after('u1', $cursor);
+is(scalar(grep { $_ eq 'late' } @$texts), 1,
+   'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
+
+
+=== nor is one of a program that knows nothing of chat_writing
+--- given
+message(u1 => 'u2', 'before');
+--- then
+my $late = connect_db();
+$late->begin_work;
+$late->do("INSERT INTO chat_message
+                  (sender_id, recipient_id, created_at, body)
+           VALUES (2, 1, UTC_TIMESTAMP(6), 'late')");
+
+api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+
+my ($texts, $cursor) = read_after('u1', 0);
+is_deeply($texts, ['before', 'early'], 'what is committed is there');
+
+$late->commit;
+
+($texts) = read_after('u1', $cursor);
+is(scalar(grep { $_ eq 'late' } @$texts), 1,
+   'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
+
+
+=== a transaction that is rolled back holds nobody back
+--- given
+message(u1 => 'u2', 'before');
+--- then
+my $late = connect_db();
+$late->begin_work;
+$late->do('INSERT INTO chat_writing (connection_id, floor_id)
+           SELECT CONNECTION_ID(), MAX(id) FROM chat_message');
+$late->do("INSERT INTO chat_message
+                  (sender_id, recipient_id, created_at, client_id, body)
+           VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
+$late->rollback;
+
+api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+
+my ($texts, $cursor) = read_after('u1', 0);
+is_deeply($texts, ['before', 'early'], 'what is committed is there');
+is_deeply((read_after('u1', $cursor))[0], [], 'and not a second time');
+
+
+=== a reader who follows misses nothing while many send
+--- then
+# four send, two at a time from each; the reader asks all the while
+
+my $total = 120;
+my ($sent, $cursor, %seen) = (0, 0);
+
+my $send;
+$send = sub {
+    return if $sent >= $total;
+
+    my $n = ++$sent;
+    my $from = $n % 3 + 2;
+
+    request("u$from", POST => '/api/v1/message/',
+            { recipient => 'u1', body => "$n" })
+        ->then(sub { $send->() });
+};
+
+my $reading = 1;
+my $read;
+$read = sub {
+    request('u1', GET => "/api/v1/message/?after=$cursor&limit=100")
+        ->then(sub {
+            my $page = $_[0]->json;
+
+            $seen{$_}++ for texts($page->{results});
+            $cursor = $page->{cursor};
+            $read->() if keys %seen < $total;
+        });
+};
+
+$send->() for 1 .. 6;
+$read->();
+
+ok(wait_until { keys %seen == $total } 20, "all $total were seen")
+    or diag(join ' ', grep { !$seen{$_} } 1 .. $total);
