@@ -65,6 +65,7 @@ static ngx_int_t ngx_chat_json_surrogates(ngx_str_t *input, size_t *offset);
 static ngx_int_t ngx_chat_json_escape(u_char *p, u_char *last);
 static ngx_int_t ngx_chat_json_parse(ngx_chat_json_reader_t *reader,
     ngx_str_t *error);
+static const char *ngx_chat_json_reason(yajl_handle yajl);
 static ngx_int_t ngx_chat_json_error(ngx_pool_t *pool, ngx_str_t *error,
     const char *text, size_t offset);
 
@@ -218,9 +219,9 @@ ngx_chat_json_escape(u_char *p, u_char *last)
 static ngx_int_t
 ngx_chat_json_parse(ngx_chat_json_reader_t *reader, ngx_str_t *error)
 {
-    char              *text, *p;
     size_t             offset;
     ngx_int_t          rc;
+    const char        *text;
     yajl_handle        yajl;
     yajl_status        status;
     yajl_alloc_funcs   funcs;
@@ -247,32 +248,52 @@ ngx_chat_json_parse(ngx_chat_json_reader_t *reader, ngx_str_t *error)
         offset = reader->input->len;
     }
 
-    rc = NGX_OK;
-
     if (status == yajl_status_client_canceled) {
-        rc = ngx_chat_json_error(reader->memory.pool, error, reader->error,
-                                 offset);
+        text = reader->error;
 
     } else if (status != yajl_status_ok) {
+        text = ngx_chat_json_reason(yajl);
 
-        /* "lexical error: invalid char in json text.\n" */
+    } else if (yajl_parse(yajl, (u_char *) "\n", 1) != yajl_status_ok) {
 
-        text = (char *) yajl_get_error(yajl, 0, NULL, 0);
+        /*
+         * a string without end, after the document, yajl 2.1 takes for
+         * nothing; a line end in it shows it
+         */
 
-        p = strstr(text, ": ");
-        if (p != NULL) {
-            text = p + 2;
-        }
+        text = "Trailing garbage";
 
-        text[strcspn(text, ".\n")] = '\0';
-        *text = (char) ngx_toupper(*text);
-
-        rc = ngx_chat_json_error(reader->memory.pool, error, text, offset);
+    } else {
+        text = NULL;
     }
 
+    rc = (text == NULL) ? NGX_OK
+                        : ngx_chat_json_error(reader->memory.pool, error, text,
+                                              offset);
     yajl_free(yajl);
 
     return rc;
+}
+
+
+/* yajl's sentence: of "lexical error: invalid char in json text.\n" the rest */
+
+static const char *
+ngx_chat_json_reason(yajl_handle yajl)
+{
+    char  *text, *p;
+
+    text = (char *) yajl_get_error(yajl, 0, NULL, 0);
+
+    p = strstr(text, ": ");
+    if (p != NULL) {
+        text = p + 2;
+    }
+
+    text[strcspn(text, ".\n")] = '\0';
+    *text = (char) ngx_toupper(*text);
+
+    return text;
 }
 
 
