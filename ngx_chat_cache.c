@@ -222,7 +222,7 @@ ngx_chat_cache_init(ngx_shm_zone_t *zone, void *data)
 failed:
 
     ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
-                  "zone \"%V\" is too small, give it more than %uzk",
+                  "chat_zone \"%V\" is too small: give it more than %uzk",
                   &zone->shm.name, zone->shm.size / 1024);
 
     return NGX_ERROR;

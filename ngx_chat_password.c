@@ -6,6 +6,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_event.h>
 #include "ngx_chat_password.h"
 
 #include <crypt.h>
@@ -16,6 +17,7 @@
 
 #define NGX_CHAT_PASSWORD_RUNNING     2
 #define NGX_CHAT_PASSWORD_WAITING     64
+#define NGX_CHAT_PASSWORD_LONGEST     60000   /* ms, of one job */
 
 #define NGX_CHAT_PASSWORD_METHOD      "$y$"   /* yescrypt */
 #define NGX_CHAT_PASSWORD_COST_LEN    3       /* "j9T": flavour, N, r */
@@ -62,6 +64,9 @@ struct ngx_chat_password_s {
     ngx_queue_t                 waiting;
     ngx_uint_t                  nwaiting;
     ngx_uint_t                  nrunning;
+
+    /* set while any runs, or a worker that shuts down would not wait for it */
+    ngx_event_t                 timer;
 };
 
 
@@ -71,6 +76,7 @@ static u_char *ngx_chat_password_copy(u_char *p, ngx_str_t *dst,
     ngx_str_t *src);
 static void ngx_chat_password_free(ngx_chat_password_work_t *work);
 static ngx_int_t ngx_chat_password_post(ngx_chat_password_work_t *work);
+static void ngx_chat_password_late(ngx_event_t *ev);
 static void ngx_chat_password_done(ngx_event_t *ev);
 static void ngx_chat_password_deliver(ngx_chat_password_work_t *work);
 
@@ -97,6 +103,10 @@ ngx_chat_password_create(ngx_cycle_t *cycle, ngx_thread_pool_t *pool)
 
     password->pool = pool;
     password->log = cycle->log;
+
+    password->timer.handler = ngx_chat_password_late;
+    password->timer.data = password;
+    password->timer.log = cycle->log;
 
     ngx_queue_init(&password->waiting);
 
@@ -215,13 +225,28 @@ ngx_chat_password_free(ngx_chat_password_work_t *work)
 static ngx_int_t
 ngx_chat_password_post(ngx_chat_password_work_t *work)
 {
-    if (ngx_thread_task_post(work->password->pool, &work->task) != NGX_OK) {
+    ngx_chat_password_t  *password;
+
+    password = work->password;
+
+    if (ngx_thread_task_post(password->pool, &work->task) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    work->password->nrunning++;
+    password->nrunning++;
+
+    ngx_add_timer(&password->timer, NGX_CHAT_PASSWORD_LONGEST);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_chat_password_late(ngx_event_t *ev)
+{
+    ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
+                  "chat password still not hashed after %d s",
+                  NGX_CHAT_PASSWORD_LONGEST / 1000);
 }
 
 
@@ -250,6 +275,10 @@ ngx_chat_password_done(ngx_event_t *ev)
         if (ngx_chat_password_post(next) != NGX_OK) {
             ngx_chat_password_deliver(next);
         }
+    }
+
+    if (password->nrunning == 0 && password->timer.timer_set) {
+        ngx_del_timer(&password->timer);
     }
 
     ngx_chat_password_deliver(work);
