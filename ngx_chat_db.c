@@ -90,6 +90,7 @@ struct ngx_chat_db_conn_s {
 
     ngx_chat_db_state_e         state;
     ngx_event_t                 timer;    /* set unless closed or idle */
+    ngx_event_t                 ready;    /* connected without its socket */
 
     /* the packet */
     const ngx_chat_db_class_t  *class;
@@ -139,6 +140,7 @@ static void ngx_chat_db_posted_handler(ngx_event_t *ev);
 static void ngx_chat_db_pause_handler(ngx_event_t *ev);
 static void ngx_chat_db_deadline_handler(ngx_event_t *ev);
 static void ngx_chat_db_timeout_handler(ngx_event_t *ev);
+static void ngx_chat_db_ready_handler(ngx_event_t *ev);
 static void ngx_chat_db_event_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_chat_db_readable(ngx_connection_t *c);
 static void ngx_chat_db_settle(ngx_chat_db_t *db);
@@ -237,6 +239,10 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
         conn->timer.handler = ngx_chat_db_timeout_handler;
         conn->timer.data = conn;
         conn->timer.log = db->log;
+
+        conn->ready.handler = ngx_chat_db_ready_handler;
+        conn->ready.data = conn;
+        conn->ready.log = db->log;
     }
 
     cln->handler = ngx_chat_db_cleanup;
@@ -546,6 +552,17 @@ ngx_chat_db_timeout_handler(ngx_event_t *ev)
 
 
 static void
+ngx_chat_db_ready_handler(ngx_event_t *ev)
+{
+    ngx_chat_db_conn_t *conn = ev->data;
+
+    ngx_chat_db_process(conn, ngx_chat_mysql_resume(conn->my, 0));
+
+    ngx_chat_db_settle(conn->db);
+}
+
+
+static void
 ngx_chat_db_event_handler(ngx_event_t *ev)
 {
     ngx_uint_t           ready;
@@ -810,7 +827,7 @@ ngx_chat_db_connect(ngx_chat_db_conn_t *conn)
 
     ngx_log_debug0(NGX_LOG_DEBUG_EVENT, db->log, 0, "chat db connect");
 
-    rc = ngx_chat_mysql_connect(&conn->my, db->conf, db->log);
+    rc = ngx_chat_mysql_connect(&conn->my, db->conf, &conn->ready, db->log);
 
     conn->state = NGX_CHAT_DB_CONNECTING;
     db->opening++;
@@ -1272,6 +1289,11 @@ ngx_chat_db_watch(ngx_chat_db_conn_t *conn, ngx_uint_t wait)
     ngx_log_t         *log;
     ngx_socket_t       fd;
     ngx_connection_t  *c;
+
+    if (wait == 0) {
+        /* conn->ready will tell */
+        return NGX_OK;
+    }
 
     log = conn->db->log;
     fd = ngx_chat_mysql_fd(conn->my);

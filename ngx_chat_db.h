@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_thread_pool.h>
 
 
 /*
@@ -45,8 +46,15 @@ typedef struct {
     ngx_str_t              password;
     ngx_str_t              database;
 
-    ngx_flag_t             tls;               /* refuse a plain connection */
-    ngx_str_t              tls_ca;            /* verify against, may be empty */
+    /*
+     * tls refuses a plain connection.  With tls_ca the server's certificate
+     * must come from there (its name is not compared: at run time there is an
+     * address only); without, the connection is encrypted and no more.
+     */
+    ngx_flag_t             tls;
+    ngx_str_t              tls_ca;            /* file, may be empty */
+    ngx_thread_pool_t     *thread_pool;       /* where a TLS handshake that
+                                                 blocks takes place */
 
     ngx_uint_t             connections;       /* per worker */
     ngx_uint_t             queue;             /* jobs waiting per worker */

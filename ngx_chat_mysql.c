@@ -37,6 +37,8 @@ typedef enum {
 struct ngx_chat_mysql_s {
     MYSQL                  *handle;
     ngx_chat_db_conf_t     *conf;
+    ngx_event_t            *ready;
+    ngx_log_t              *log;
 
     ngx_chat_mysql_op_e     op;
     u_char                 *text;             /* the caller's, or setup */
@@ -51,6 +53,7 @@ struct ngx_chat_mysql_s {
     int                     wait;             /* MYSQL_WAIT_* */
     int                     failed;           /* the call's return values */
     MYSQL                  *connected;
+    ngx_thread_task_t      *task;             /* connects with TLS, or NULL */
 #endif
 
     unsigned                started:1;        /* of op: to be continued */
@@ -68,7 +71,11 @@ static ngx_int_t ngx_chat_mysql_run(ngx_chat_mysql_t *my, ngx_uint_t ready);
 static ngx_int_t ngx_chat_mysql_fill(ngx_chat_mysql_t *my);
 static ngx_int_t ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready);
 static void ngx_chat_mysql_abandon(ngx_chat_mysql_t *my);
-#if (NGX_CHAT_MYSQL)
+#if (NGX_CHAT_MARIADB)
+static ngx_int_t ngx_chat_mysql_tls(ngx_chat_mysql_t *my);
+static void ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log);
+static void ngx_chat_mysql_tls_done(ngx_event_t *ev);
+#else
 static enum net_async_status ngx_chat_mysql_step(ngx_chat_mysql_t *my);
 static ngx_uint_t ngx_chat_mysql_pending(ngx_chat_mysql_t *my);
 #endif
@@ -110,7 +117,7 @@ ngx_chat_mysql_library_end(void)
 
 ngx_int_t
 ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
-    ngx_log_t *log)
+    ngx_event_t *ready, ngx_log_t *log)
 {
     ngx_chat_mysql_t  *my;
 
@@ -122,6 +129,8 @@ ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
     }
 
     my->conf = conf;
+    my->ready = ready;
+    my->log = log;
 
     my->handle = mysql_init(NULL);
     if (my->handle == NULL) {
@@ -261,8 +270,6 @@ ngx_chat_mysql_error(ngx_chat_mysql_t *my)
 void
 ngx_chat_mysql_close(ngx_chat_mysql_t *my)
 {
-    ngx_socket_t  fd;
-
     /*
      * mysql_close() says good-bye.  Between two packets nothing is in the way
      * of these few bytes; otherwise the socket is shut down first, and cannot
@@ -270,12 +277,6 @@ ngx_chat_mysql_close(ngx_chat_mysql_t *my)
      */
 
     if (my->op != NGX_CHAT_MYSQL_IDLE) {
-        fd = ngx_chat_mysql_fd(my);
-
-        if (fd != (ngx_socket_t) -1) {
-            (void) shutdown(fd, SHUT_RDWR);
-        }
-
         ngx_chat_mysql_abandon(my);
     }
 
@@ -283,7 +284,9 @@ ngx_chat_mysql_close(ngx_chat_mysql_t *my)
         mysql_free_result(my->rows);
     }
 
-    mysql_close(my->handle);
+    if (my->handle != NULL) {
+        mysql_close(my->handle);
+    }
 
     if (my->fields != NULL) {
         ngx_free(my->fields);
@@ -372,7 +375,7 @@ ngx_chat_mysql_fill(ngx_chat_mysql_t *my)
 
         my->size = 0;
 
-        my->fields = ngx_alloc(n * sizeof(ngx_str_t), ngx_cycle->log);
+        my->fields = ngx_alloc(n * sizeof(ngx_str_t), my->log);
         if (my->fields == NULL) {
             return NGX_ERROR;
         }
@@ -396,25 +399,20 @@ static ngx_int_t
 ngx_chat_mysql_options(ngx_chat_mysql_t *my)
 {
     my_bool              tls, verify;
-    unsigned int         infile;
+    unsigned int         infile, timeout;
     MYSQL               *h;
     ngx_chat_db_conf_t  *conf;
 
     h = my->handle;
     conf = my->conf;
 
-    /*
-     * tls_ca: the server's certificate must come from there.  Its name is not
-     * looked at: all that is left of it at run time is the address.  Without
-     * tls_ca the connection is encrypted only.
-     */
+    /* with a CA its signature is verified nevertheless, but not the name */
 
     tls = conf->tls;
     verify = 0;
     infile = 0;
 
-    if (mysql_options(h, MYSQL_OPT_NONBLOCK, 0) != 0
-        || mysql_options(h, MYSQL_SET_CHARSET_NAME, "utf8mb4") != 0
+    if (mysql_options(h, MYSQL_SET_CHARSET_NAME, "utf8mb4") != 0
         || mysql_options(h, MYSQL_OPT_LOCAL_INFILE, &infile) != 0
         || mysql_options(h, MYSQL_OPT_SSL_ENFORCE, &tls) != 0
         || mysql_options(h, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify) != 0)
@@ -422,13 +420,129 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
         return NGX_ERROR;
     }
 
-    if (conf->tls_ca.len
-        && mysql_options(h, MYSQL_OPT_SSL_CA, conf->tls_ca.data) != 0)
+    if (!conf->tls) {
+        return mysql_options(h, MYSQL_OPT_NONBLOCK, 0) == 0 ? NGX_OK
+                                                            : NGX_ERROR;
+    }
+
+    /* the thread gives up by itself: seconds, rounded up */
+
+    timeout = (conf->connect_timeout + 999) / 1000;
+
+    if (mysql_options(h, MYSQL_OPT_CONNECT_TIMEOUT, &timeout) != 0
+        || (conf->tls_ca.len
+            && mysql_options(h, MYSQL_OPT_SSL_CA, conf->tls_ca.data) != 0))
     {
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Once the server has said hello, the library does the TLS handshake on a
+ * blocking socket, though asked not to (up to 3.4 at least), having read all
+ * certificates the system trusts.  So the connection is made in a thread, and
+ * becomes non-blocking afterwards.  When it is given up meanwhile, the handle
+ * stays with the task, whose end closes it.
+ */
+
+typedef struct {
+    ngx_chat_mysql_t       *my;               /* NULL: given up */
+    MYSQL                  *handle;
+    ngx_chat_db_conf_t     *conf;
+    MYSQL                  *connected;
+} ngx_chat_mysql_tls_t;
+
+
+static ngx_int_t
+ngx_chat_mysql_tls(ngx_chat_mysql_t *my)
+{
+    MYSQL                 *connected;
+    ngx_thread_task_t     *task;
+    ngx_chat_mysql_tls_t  *tls;
+
+    if (!my->started) {
+        task = ngx_calloc(sizeof(ngx_thread_task_t)
+                          + sizeof(ngx_chat_mysql_tls_t), my->log);
+        if (task == NULL) {
+            return NGX_ERROR;
+        }
+
+        tls = (ngx_chat_mysql_tls_t *) (task + 1);
+        tls->my = my;
+        tls->handle = my->handle;
+        tls->conf = my->conf;
+
+        task->ctx = tls;
+        task->handler = ngx_chat_mysql_tls_thread;
+        task->event.handler = ngx_chat_mysql_tls_done;
+        task->event.data = task;
+
+        if (ngx_thread_task_post(my->conf->thread_pool, task) != NGX_OK) {
+            ngx_free(task);
+            return NGX_ERROR;
+        }
+
+        my->task = task;
+        my->wait = 0;
+
+        return NGX_AGAIN;
+    }
+
+    tls = my->task->ctx;
+    connected = tls->connected;
+
+    ngx_free(my->task);
+    my->task = NULL;
+
+    if (connected == NULL
+        || mysql_options(my->handle, MYSQL_OPT_NONBLOCK, 0) != 0
+        || ngx_nonblocking(ngx_chat_mysql_fd(my)) == -1)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
+{
+    ngx_chat_mysql_tls_t *tls = data;
+
+    ngx_chat_db_conf_t  *conf;
+
+    conf = tls->conf;
+
+    tls->connected = mysql_real_connect(tls->handle,
+                         conf->host.len ? (char *) conf->host.data : NULL,
+                         (char *) conf->user.data,
+                         (char *) conf->password.data,
+                         (char *) conf->database.data, conf->port,
+                         conf->host.len ? NULL : (char *) conf->socket.data,
+                         CLIENT_MULTI_STATEMENTS);
+}
+
+
+static void
+ngx_chat_mysql_tls_done(ngx_event_t *ev)
+{
+    ngx_thread_task_t     *task;
+    ngx_chat_mysql_tls_t  *tls;
+
+    task = ev->data;
+    tls = task->ctx;
+
+    if (tls->my != NULL) {
+        tls->my->ready->handler(tls->my->ready);
+        return;
+    }
+
+    mysql_close(tls->handle);
+    ngx_free(task);
 }
 
 
@@ -445,6 +559,11 @@ ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
     switch (my->op) {
 
     case NGX_CHAT_MYSQL_CONNECT:
+
+        if (conf->tls) {
+            return ngx_chat_mysql_tls(my);
+        }
+
         wait = my->started
                ? mysql_real_connect_cont(&my->connected, h, ready)
                : mysql_real_connect_start(&my->connected, h,
@@ -499,7 +618,17 @@ ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
 static void
 ngx_chat_mysql_abandon(ngx_chat_mysql_t *my)
 {
-    ngx_uint_t  n;
+    ngx_uint_t             n;
+    ngx_chat_mysql_tls_t  *tls;
+
+    if (my->task != NULL) {
+        tls = my->task->ctx;
+        tls->my = NULL;
+        my->handle = NULL;
+        return;
+    }
+
+    (void) shutdown(ngx_chat_mysql_fd(my), SHUT_RDWR);
 
     /*
      * The library waits on a stack of its own, which holds memory: it is told
@@ -661,6 +790,8 @@ static void
 ngx_chat_mysql_abandon(ngx_chat_mysql_t *my)
 {
     /* mysql_close() frees what an unfinished call holds */
+
+    (void) shutdown(ngx_chat_mysql_fd(my), SHUT_RDWR);
 }
 
 

@@ -19,7 +19,8 @@
  *
  * Each call that talks to the server returns NGX_OK, NGX_ERROR, or NGX_AGAIN:
  * then wait for the socket (ngx_chat_mysql_wait() says for what) and call
- * ngx_chat_mysql_resume(), until it is done.
+ * ngx_chat_mysql_resume(), until it is done.  When there is nothing on the
+ * socket to wait for (0), "ready" is called, once, from the event loop.
  */
 
 
@@ -37,9 +38,10 @@ void ngx_chat_mysql_library_end(void);
 /*
  * Allocates the handle (with malloc, it outlives requests) and begins to
  * connect.  *my is set, and is to be closed, unless NGX_ERROR comes with NULL.
+ * After close "ready" is not called.
  */
 ngx_int_t ngx_chat_mysql_connect(ngx_chat_mysql_t **my,
-    ngx_chat_db_conf_t *conf, ngx_log_t *log);
+    ngx_chat_db_conf_t *conf, ngx_event_t *ready, ngx_log_t *log);
 
 /* one packet; text stays as it is until the packet's last result is read */
 ngx_int_t ngx_chat_mysql_query(ngx_chat_mysql_t *my, u_char *text, size_t len);
@@ -65,7 +67,7 @@ ngx_socket_t ngx_chat_mysql_fd(ngx_chat_mysql_t *my);
 ngx_uint_t ngx_chat_mysql_errno(ngx_chat_mysql_t *my);
 const char *ngx_chat_mysql_error(ngx_chat_mysql_t *my);
 
-/* closes the socket, at once and without a farewell, and frees the handle */
+/* closes the socket, which nginx has forgotten before, and frees the handle */
 void ngx_chat_mysql_close(ngx_chat_mysql_t *my);
 
 
