@@ -7,8 +7,6 @@
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 
-our $Time = '2025-12-30T07:03:02.325660Z';
-
 
 # read_after WHO, CURSOR: all there is behind the cursor, as (texts, cursor)
 
@@ -429,7 +427,6 @@ $send = sub {
         ->then(sub { $send->() });
 };
 
-my $reading = 1;
 my $read;
 $read = sub {
     request('u1', GET => "/api/v1/message/?after=$cursor&limit=100")

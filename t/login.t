@@ -1,0 +1,349 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# logging in and out by a browser's form, and throttling
+
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+
+# form_login WHO, PASSWORD: the response
+
+sub form_login {
+    my ($who, $password) = @_;
+
+    return Mojo::UserAgent->new->post(
+        url('/login/') => form => { username => $who, password => $password }
+    )->res;
+}
+
+run_tests();
+
+
+__DATA__
+
+=== the page
+--- request
+GET /login/
+--- response_body_like: <form.*name="username".*name="password"
+--- response_headers_like
+Content-Type: text/html.*
+
+
+=== HEAD
+--- request
+HEAD /login/
+--- response_body
+
+
+=== the right password
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse
+--- error_code: 302
+--- response_headers_like
+Location: /
+Set-Cookie: sessionid=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax
+
+
+=== the cookie is good for the page and the API
+--- then
+my ($cookie) = form_login('u1', 'correct horse')->headers->set_cookie
+               =~ /^([^;]+)/;
+
+is(api('', GET => '/api/v1/session/', undef, Cookie => $cookie)
+       ->json->{username}, 'u1', 'the API');
+is(api('', GET => '/', undef, Cookie => $cookie)->code, 200, 'the page');
+
+
+=== multipart
+--- type: multipart
+--- request eval
+"POST /login/\n" . multipart(username => 'u1', password => 'correct horse')
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== the wrong password: the page again, saying so
+--- type: form
+--- request
+POST /login/
+username=u1&password=wrong
+--- response_body_like: role="alert".*<form|<form.*role="alert"
+--- response_headers_like
+Content-Type: text/html.*
+
+
+=== the wrong password: no session
+--- given
+sql('DELETE FROM chat_session');
+--- type: form
+--- request
+POST /login/
+username=u1&password=wrong
+--- response_headers
+! Set-Cookie
+--- then
+is(scalar sql('SELECT COUNT(*) FROM chat_session'), 0, 'none is stored');
+
+
+=== nobody of that name: the same
+--- then
+is(form_login('nobody', 'wrong')->body, form_login('u1', 'wrong')->body,
+   'the same page');
+
+
+=== fields missing: the page again
+--- type: form
+--- request
+POST /login/
+x=1
+--- response_body_like: role="alert"
+
+
+=== what is typed does not come back as markup
+--- type: form
+--- request
+POST /login/
+username=%3Cscript%3Ealert(1)%3C/script%3E&password=x&next=%22%3E%3Cscript%3Ealert(2)%3C/script%3E
+--- response_body_unlike: <script>alert
+
+
+=== next, a path here
+--- type: form
+--- request
+POST /login/?next=/chat/%3Fa=b
+username=u1&password=correct+horse
+--- error_code: 302
+--- response_headers
+Location: /chat/?a=b
+
+
+=== next as a field of the form
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=%2Fchat%2F
+--- error_code: 302
+--- response_headers
+Location: /chat/
+
+
+=== next on another host
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=https%3A%2F%2Fevil.example%2F
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== next on another host, without a scheme
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=%2F%2Fevil.example%2F
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== next on another host, as browsers read backslashes
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=%2F%5Cevil.example%2F
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== next on another host, in the query
+--- type: form
+--- request
+POST /login/?next=//evil.example/
+username=u1&password=correct+horse
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== next on another host, with a tab that browsers drop
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=%2F%09%2Fevil.example%2F
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== next that is a script
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=javascript%3Aalert(1)
+--- error_code: 302
+--- response_headers
+Location: /
+
+
+=== next with a line of its own
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse&next=%2F%0D%0AX-Evil%3A+1
+--- error_code: 302
+--- response_headers
+Location: /
+! X-Evil
+
+
+=== chat_login redirect=
+--- change
+s{chat_login +page=/login.html;}{chat_login page=/login.html redirect=/inbox/;};
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse
+--- error_code: 302
+--- response_headers
+Location: /inbox/
+
+
+=== without a session the page leads to the login page
+--- request
+GET /
+--- error_code: 302
+--- response_headers
+Location: /login/?next=/
+
+
+=== without a session: the query goes along
+--- request
+GET /?a=b&c=d
+--- error_code: 302
+--- response_headers
+Location: /login/?next=/%3Fa=b%26c=d
+
+
+=== with a session: the page
+--- as: u1
+--- request
+GET /
+--- response_body_like: <html
+--- response_headers_like
+Content-Type: text/html.*
+
+
+=== without a session: what the login page needs
+--- request
+GET /static/style.css
+--- response_body_like: \{
+--- response_headers_like
+Content-Type: text/css.*
+
+
+=== the page of the login error is not for clients
+--- request
+GET /login.html
+--- error_code: 404
+
+
+=== logging out
+--- then
+my $res = api('u1', POST => '/logout/', undef, Origin => url(''));
+
+is($res->code, 302, 'leads away');
+is($res->headers->location, '/login/', 'to the login page');
+like($res->headers->set_cookie,
+     qr/^sessionid=(?:"")?; .*Max-Age=0; .*Path=\//, 'the cookie is deleted');
+is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 1'), 0,
+   'so is the session');
+is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
+
+
+=== logging out by a link, as in the Django app
+--- then
+my $res = api('u1', GET => '/logout/');
+
+is($res->code, 302, 'leads away');
+is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
+
+
+=== logging out by the link of a foreign page
+--- then
+my $res = api('u1', GET => '/logout/', undef,
+              'Sec-Fetch-Site' => 'cross-site');
+
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'still in');
+
+
+=== logging out without a session
+--- request
+GET /logout/
+--- error_code: 302
+--- response_headers
+Location: /login/
+
+
+=== wrong passwords: throttled, and the right one too
+--- then
+my ($res, $tries);
+
+for (1 .. 40) {
+    $res = form_login('u1', 'wrong');
+    $tries++;
+    last if $res->code == 429;
+}
+
+is($res->code, 429, 'refused at last') or diag($res->code);
+cmp_ok($tries, '>', 3, 'not at once');
+like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'for a while');
+like($res->body, qr/<form/, 'with the page');
+
+my $right = form_login('u1', 'correct horse');
+is($right->code, 429, 'even the right one');
+is($right->headers->set_cookie, undef, 'opens nothing');
+
+my $api = api('', POST => '/api/v1/session/',
+              { username => 'U1', password => 'correct horse' });
+is($api->code, 429, 'nor by the API');
+is($api->body, '{"detail":"Too many attempts. Try again later."}', 'which says it');
+like($api->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'for how long');
+
+
+=== a success forgives
+--- then
+my %codes;
+
+for (1 .. 10) {
+    $codes{ form_login('u1', 'wrong')->code }++ for 1 .. 2;
+    $codes{ form_login('u1', 'correct horse')->code }++;
+}
+
+is_deeply(\%codes, { 200 => 20, 302 => 10 }, 'nobody is locked out');
+
+
+=== logging in from a foreign page
+--- type: form
+--- more_headers
+Origin: https://evil.example
+Sec-Fetch-Site: cross-site
+--- request
+POST /login/
+username=u1&password=correct+horse
+--- error_code: 403
+--- response_headers
+! Set-Cookie
+
+
+=== PUT
+--- type: form
+--- request
+PUT /login/
+username=u1&password=correct+horse
+--- error_code: 405

@@ -1,0 +1,143 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# POST /api/v1/password/
+
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+
+# log_in WHO, PASSWORD: the status
+
+sub log_in {
+    my ($who, $password) = @_;
+
+    return api('', POST => '/api/v1/session/',
+               { username => $who, password => $password })->code;
+}
+
+run_tests();
+
+
+__DATA__
+
+=== a new password
+--- then
+my $res = api('u1', POST => '/api/v1/password/',
+              { old_password => 'correct horse',
+                new_password => 'battery staple' });
+
+is($res->code, 204, 'done');
+is($res->body, '', 'without a body');
+is(log_in('u1', 'battery staple'), 200, 'the new one');
+is(log_in('u1', 'correct horse'), 403, 'the old one');
+like(scalar sql('SELECT password FROM chat_user WHERE id = 1'), qr/^\$y\$/,
+     'stored by yescrypt');
+is(log_in('u2', 'correct horse'), 200, "another person's is as it was");
+
+
+=== other sessions end, this one does not
+--- given
+add_session('u1', token => $_ x 43) for qw(x y);
+--- then
+my $with = sub {
+    return api('', GET => '/api/v1/session/', undef,
+               Authorization => 'Bearer ' . $_[0] x 43)->code;
+};
+
+is($with->('x'), 200, 'the other one') for 1 .. 4;
+
+api('u1', POST => '/api/v1/password/',
+    { old_password => 'correct horse', new_password => 'battery staple' });
+
+is($with->('x'), 403, 'has ended') for 1 .. 4;
+is($with->('y'), 403, 'so has a third');
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'this one goes on');
+is(api('u2', GET => '/api/v1/session/')->code, 200, "another person's as well");
+
+
+=== the old password is wrong
+--- as: u1
+--- type: json
+--- request
+POST /api/v1/password/
+{"old_password":"wrong horse","new_password":"battery staple"}
+--- error_code: 403
+--- response_body chomp
+{"detail":"Wrong password."}
+--- then
+is(log_in('u1', 'correct horse'), 200, 'nothing is changed');
+
+
+=== guessing at it is throttled
+--- then
+my $res;
+
+for (1 .. 40) {
+    $res = api('u1', POST => '/api/v1/password/',
+               { old_password => 'wrong', new_password => 'battery staple' });
+    last if $res->code == 429;
+}
+
+is($res->code, 429, 'refused at last');
+like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'for a while');
+
+
+=== the new one is too short
+--- as: u1
+--- type: json
+--- request
+POST /api/v1/password/
+{"old_password":"correct horse","new_password":"1234567"}
+--- error_code: 400
+--- json
+{"new_password":["<text>"]}
+
+
+=== eight characters will do, of any language
+--- then
+is(api('u1', POST => '/api/v1/password/',
+       { old_password => 'correct horse', new_password => 'пароль12' })->code,
+   204, 'done');
+is(log_in('u1', 'пароль12'), 200, 'it works');
+
+
+=== blanks are part of it
+--- then
+is(api('u1', POST => '/api/v1/password/',
+       { old_password => 'correct horse', new_password => ' battery ' })->code,
+   204, 'done');
+is(log_in('u1', ' battery '), 200, 'with them');
+is(log_in('u1', 'battery'), 403, 'not without');
+
+
+=== fields missing
+--- as: u1
+--- type: json
+--- request
+POST /api/v1/password/
+{}
+--- error_code: 400
+--- response_body chomp
+{"old_password":["This field is required."],"new_password":["This field is required."]}
+
+
+=== without a session
+--- type: json
+--- request
+POST /api/v1/password/
+{"old_password":"correct horse","new_password":"battery staple"}
+--- error_code: 403
+--- response_body chomp
+{"detail":"Authentication credentials were not provided."}
+
+
+=== GET
+--- as: u1
+--- request
+GET /api/v1/password/
+--- error_code: 405
+--- response_body chomp
+{"detail":"Method \"GET\" not allowed."}
+--- response_headers
+Allow: POST, OPTIONS
