@@ -131,14 +131,12 @@ static ngx_uint_t ngx_chat_cache_is_revoked(ngx_chat_cache_t *cache,
     ngx_chat_cache_record_t *rec, u_char *hash);
 static void ngx_chat_cache_revoke(ngx_chat_cache_t *cache, uint32_t user_id,
     u_char *hash);
-static void ngx_chat_cache_score_key(ngx_chat_cache_t *cache, ngx_str_t *key,
-    u_char *digest);
-static ngx_chat_cache_score_t *ngx_chat_cache_score_bucket(
-    ngx_chat_cache_t *cache, u_char *digest);
-static ngx_chat_cache_score_t *ngx_chat_cache_score(ngx_chat_cache_t *cache,
-    u_char *digest);
+static ngx_chat_cache_score_t *ngx_chat_cache_bucket(ngx_chat_cache_t *cache,
+    ngx_str_t *key, u_char *digest);
+static ngx_chat_cache_score_t *ngx_chat_cache_score(
+    ngx_chat_cache_score_t *bucket, u_char *digest);
 static ngx_chat_cache_score_t *ngx_chat_cache_score_new(
-    ngx_chat_cache_t *cache, u_char *digest, ngx_msec_t half);
+    ngx_chat_cache_score_t *bucket, u_char *digest, ngx_msec_t half);
 static ngx_msec_t ngx_chat_cache_score_age(ngx_chat_cache_score_t *score);
 static uint64_t ngx_chat_cache_score_now(ngx_chat_cache_score_t *score,
     ngx_msec_t half);
@@ -443,8 +441,6 @@ ngx_chat_cache_session_get(ngx_chat_cache_t *cache, u_char *hash,
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
 
-    ngx_chat_cache_count(cache, (rc == NGX_OK) ? NGX_CHAT_COUNT_SESSION_HIT
-                                               : NGX_CHAT_COUNT_SESSION_MISS);
     return rc;
 }
 
@@ -650,8 +646,6 @@ ngx_chat_cache_message_get(ngx_chat_cache_t *cache, uint64_t id,
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
 
-    ngx_chat_cache_count(cache, (rc == NGX_OK) ? NGX_CHAT_COUNT_MESSAGE_HIT
-                                               : NGX_CHAT_COUNT_MESSAGE_MISS);
     return rc;
 }
 
@@ -684,23 +678,16 @@ ngx_chat_cache_message_put(ngx_chat_cache_t *cache, uint64_t id,
  * that failed once does not make one forgotten that failed often.
  */
 
-static void
-ngx_chat_cache_score_key(ngx_chat_cache_t *cache, ngx_str_t *key,
-    u_char *digest)
+static ngx_chat_cache_score_t *
+ngx_chat_cache_bucket(ngx_chat_cache_t *cache, ngx_str_t *key, u_char *digest)
 {
+    uint32_t    n;
     ngx_sha1_t  sha1;
 
     ngx_sha1_init(&sha1);
     ngx_sha1_update(&sha1, cache->salt, sizeof(cache->salt));
     ngx_sha1_update(&sha1, key->data, key->len);
     ngx_sha1_final(digest, &sha1);
-}
-
-
-static ngx_chat_cache_score_t *
-ngx_chat_cache_score_bucket(ngx_chat_cache_t *cache, u_char *digest)
-{
-    uint32_t  n;
 
     ngx_memcpy(&n, digest, sizeof(uint32_t));
 
@@ -709,16 +696,13 @@ ngx_chat_cache_score_bucket(ngx_chat_cache_t *cache, u_char *digest)
 
 
 static ngx_chat_cache_score_t *
-ngx_chat_cache_score(ngx_chat_cache_t *cache, u_char *digest)
+ngx_chat_cache_score(ngx_chat_cache_score_t *bucket, u_char *digest)
 {
-    ngx_uint_t               i;
-    ngx_chat_cache_score_t  *score;
-
-    score = ngx_chat_cache_score_bucket(cache, digest);
+    ngx_uint_t  i;
 
     for (i = 0; i < NGX_CHAT_CACHE_WAYS; i++) {
-        if (ngx_memcmp(score[i].key, digest, sizeof(score->key)) == 0) {
-            return &score[i];
+        if (ngx_memcmp(bucket[i].key, digest, sizeof(bucket->key)) == 0) {
+            return &bucket[i];
         }
     }
 
@@ -727,20 +711,19 @@ ngx_chat_cache_score(ngx_chat_cache_t *cache, u_char *digest)
 
 
 static ngx_chat_cache_score_t *
-ngx_chat_cache_score_new(ngx_chat_cache_t *cache, u_char *digest,
+ngx_chat_cache_score_new(ngx_chat_cache_score_t *bucket, u_char *digest,
     ngx_msec_t half)
 {
     ngx_uint_t               i;
-    ngx_chat_cache_score_t  *score, *lowest;
+    ngx_chat_cache_score_t  *lowest;
 
-    score = ngx_chat_cache_score_bucket(cache, digest);
-    lowest = score;
+    lowest = bucket;
 
     for (i = 1; i < NGX_CHAT_CACHE_WAYS; i++) {
-        if (ngx_chat_cache_score_now(&score[i], half)
+        if (ngx_chat_cache_score_now(&bucket[i], half)
             < ngx_chat_cache_score_now(lowest, half))
         {
-            lowest = &score[i];
+            lowest = &bucket[i];
         }
     }
 
@@ -802,7 +785,7 @@ ngx_chat_cache_score_wait(ngx_chat_cache_score_t *score, uint64_t limit,
         ms += half;
     }
 
-    ms += (2 * half * (start - limit) + start - 1) / start;
+    ms += ((start - limit) * 2 * half + start - 1) / start;
     ms -= ngx_chat_cache_score_age(score);
 
     return (ms + 999) / 1000;
@@ -815,17 +798,17 @@ ngx_chat_cache_throttled(ngx_chat_cache_t *cache, ngx_str_t *key,
 {
     u_char                   digest[20];
     ngx_uint_t               wait;
-    ngx_chat_cache_score_t  *score;
+    ngx_chat_cache_score_t  *score, *bucket;
 
     if (cache == NULL) {
         return 0;
     }
 
-    ngx_chat_cache_score_key(cache, key, digest);
+    bucket = ngx_chat_cache_bucket(cache, key, digest);
 
     ngx_shmtx_lock(&cache->shpool->mutex);
 
-    score = ngx_chat_cache_score(cache, digest);
+    score = ngx_chat_cache_score(bucket, digest);
 
     wait = score ? ngx_chat_cache_score_wait(score,
                                    (uint64_t) burst * NGX_CHAT_CACHE_FAILURE,
@@ -844,7 +827,7 @@ ngx_chat_cache_failed(ngx_chat_cache_t *cache, ngx_str_t *key, time_t half)
     u_char                   digest[20];
     uint64_t                 now;
     ngx_msec_t               ms;
-    ngx_chat_cache_score_t  *score;
+    ngx_chat_cache_score_t  *score, *bucket;
 
     if (cache == NULL) {
         return;
@@ -852,14 +835,14 @@ ngx_chat_cache_failed(ngx_chat_cache_t *cache, ngx_str_t *key, time_t half)
 
     ms = (ngx_msec_t) half * 1000;
 
-    ngx_chat_cache_score_key(cache, key, digest);
+    bucket = ngx_chat_cache_bucket(cache, key, digest);
 
     ngx_shmtx_lock(&cache->shpool->mutex);
 
-    score = ngx_chat_cache_score(cache, digest);
+    score = ngx_chat_cache_score(bucket, digest);
 
     if (score == NULL) {
-        score = ngx_chat_cache_score_new(cache, digest, ms);
+        score = ngx_chat_cache_score_new(bucket, digest, ms);
     }
 
     now = ngx_chat_cache_score_now(score, ms) + NGX_CHAT_CACHE_FAILURE;
@@ -875,17 +858,17 @@ void
 ngx_chat_cache_forgive(ngx_chat_cache_t *cache, ngx_str_t *key)
 {
     u_char                   digest[20];
-    ngx_chat_cache_score_t  *score;
+    ngx_chat_cache_score_t  *score, *bucket;
 
     if (cache == NULL) {
         return;
     }
 
-    ngx_chat_cache_score_key(cache, key, digest);
+    bucket = ngx_chat_cache_bucket(cache, key, digest);
 
     ngx_shmtx_lock(&cache->shpool->mutex);
 
-    score = ngx_chat_cache_score(cache, digest);
+    score = ngx_chat_cache_score(bucket, digest);
 
     if (score) {
         score->score = 0;

@@ -28,7 +28,7 @@
 typedef struct ngx_chat_cache_s  ngx_chat_cache_t;
 
 
-/* counters, summed over the workers; hits and misses count themselves */
+/* counters, summed over the workers; the callers count */
 
 typedef enum {
     NGX_CHAT_COUNT_SENT = 0,                  /* messages stored */
