@@ -207,6 +207,10 @@ typedef struct {
     uint64_t               count;             /* messages_page only */
     uint64_t               horizon;           /* messages_after only */
     unsigned               more:1;            /* not messages_page */
+
+    /* private: ids that messages_after has seen uncommitted, or just so */
+    uint64_t              *dirty;
+    ngx_uint_t             ndirty;
 } ngx_chat_sql_messages_t;
 
 extern const ngx_chat_db_class_t  ngx_chat_sql_messages_page;
