@@ -236,12 +236,11 @@ ngx_chat_sql_session_create_build(ngx_chat_db_text_t *text,
     ngx_chat_sql_add(text,
         "START TRANSACTION;"
         "UPDATE chat_user SET last_seen_at = UTC_TIMESTAMP(6) WHERE id = $2;"
+        "DELETE FROM chat_session WHERE user_id = $2"
+        " AND (token_hash = $1 OR expires_at <= UTC_TIMESTAMP());"
         "INSERT INTO chat_session (token_hash, user_id, created_at,"
                                  " expires_at)"
-        " VALUES ($1, $2, UTC_TIMESTAMP(), '1970-01-01' + INTERVAL $3 SECOND)"
-        " ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at);"
-        "DELETE FROM chat_session"
-        " WHERE user_id = $2 AND expires_at <= UTC_TIMESTAMP();"
+        " VALUES ($1, $2, UTC_TIMESTAMP(), '1970-01-01' + INTERVAL $3 SECOND);"
         "COMMIT",
         ngx_chat_sql_bytes(op->hash, NGX_CHAT_HASH_LEN),
         ngx_chat_sql_number(op->user_id),

@@ -5,8 +5,7 @@
 GRANT SELECT ON chat.chat_schema TO 'chat'@'localhost';
 GRANT SELECT, UPDATE (password, last_seen_at) ON chat.chat_user
     TO 'chat'@'localhost';
-GRANT SELECT, INSERT, UPDATE (expires_at), DELETE ON chat.chat_session
-    TO 'chat'@'localhost';
+GRANT SELECT, INSERT, DELETE ON chat.chat_session TO 'chat'@'localhost';
 GRANT SELECT, INSERT ON chat.chat_message TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON chat.chat_conversation TO 'chat'@'localhost';
 GRANT SELECT, INSERT, DELETE ON chat.chat_writing TO 'chat'@'localhost';
