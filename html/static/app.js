@@ -56,7 +56,7 @@ function setAvatar(node, user) {
   let hue = 0;
 
   for (const char of user) {
-    hue = (hue * 31 + char.codePointAt(0)) % 360;
+    hue = (hue * 31 + char.codePointAt(0) * 47) % 360;
   }
 
   setText(node, [...user][0].toUpperCase());
@@ -120,7 +120,7 @@ function notice(words) {
 // ---- times, in the reader's zone and manner
 
 const formats = {
-  time: { hour: '2-digit', minute: '2-digit' },
+  time: { hour: 'numeric', minute: '2-digit' },
   weekday: { weekday: 'short' },
   short: { day: 'numeric', month: 'short' },
   old: { day: 'numeric', month: 'short', year: 'numeric' },
@@ -375,7 +375,7 @@ function drawConversation() {
 
   // the message at the top of the view stays where it is
   const { top } = log.getBoundingClientRect();
-  const anchor = [...$('messages').children]
+  const anchor = [...$('messages').querySelectorAll('.message')]
     .find((node) => node.getBoundingClientRect().bottom > top);
   const offset = anchor?.getBoundingClientRect().top;
 
@@ -766,7 +766,7 @@ chat.addEventListener('state', () => {
     lostTimer = setTimeout(() => {
       $('lost').textContent = navigator.onLine
         ? 'Connection lost. Reconnecting…'
-        : 'You are offline. Messages arrive when you are back.';
+        : 'You are offline.';
     }, 1500);
   }
 });

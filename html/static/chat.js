@@ -108,29 +108,23 @@ class Conversation {
 
 
 /*
- * The ways to be told.  Each starts one connection, calls open() when a message
- * stored from now on will be announced, hint(text) for each announcement and
- * lost() at the end, and returns a function that closes it.  The server takes a
- * text frame for an attack, so nothing is ever sent.
+ * The ways to be told.  Each starts a connection, calls open() when a message
+ * stored from now on will be announced, hint(text) for each and lost() at the
+ * end, and returns a function that closes it.  Nothing is ever sent: the server
+ * would hang up.
  */
 
-function webSocket(url, on) {
-  const socket = new WebSocket(url.href.replace(/^http/, 'ws'));
-
-  socket.onopen = on.open;
-  socket.onmessage = (event) => on.hint(event.data);
-  socket.onclose = on.lost;
-
-  return () => socket.close();
-}
+const TRANSPORTS = [
+  (url, on) => stream(new WebSocket(url.href.replace(/^http/, 'ws')), on),
+  (url, on) => stream(new EventSource(url), on),
+  longPoll,
+];
 
 
-function eventSource(url, on) {
-  const source = new EventSource(url);
-
+function stream(source, on) {
   source.onopen = on.open;
-  source.onmessage = (event) => on.hint(event.data);
-  source.onerror = on.lost;
+  source.onmessage = ({ data }) => on.hint(data);
+  source.onclose = source.onerror = on.lost;
 
   return () => source.close();
 }
@@ -138,32 +132,32 @@ function eventSource(url, on) {
 
 function longPoll(url, on) {
   const control = new AbortController();
-  const { signal } = control;
+  const options = { signal: control.signal, cache: 'no-store' };
+  let timer;
 
   async function poll() {
     for ( ;; ) {
-      // what came between two polls is caught up with once the next one waits
-      const timer = setTimeout(on.open, 250);
-      const response = await fetch(url, { signal, cache: 'no-store' })
-        .catch((error) => { clearTimeout(timer); throw error; });
+      // once this one waits, open() makes up for what came before it
+      timer = setTimeout(on.open, 250);
+
+      const response = await fetch(url, options);
 
       if (response.ok) {
         on.hint(await response.text());
 
       } else if (response.status !== 304 && response.status !== 408) {
-        clearTimeout(timer);
         throw new ChatError(response.status);
       }
     }
   }
 
-  poll().catch(on.lost);
+  poll().catch(() => {
+    clearTimeout(timer);
+    on.lost();
+  });
 
   return () => control.abort();
 }
-
-
-const TRANSPORTS = [webSocket, eventSource, longPoll];
 
 
 /*
@@ -188,6 +182,25 @@ class Link {
 
   /** Connects now, in place of what there was. */
   connect() {
+    this.#tries = 0;
+    this.#try();
+  }
+
+  /** Gives the connection up, but comes back. */
+  fail() {
+    if (this.#attempt) {
+      this.#lost(this.#attempt);
+    }
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#attempt = null;
+    this.#close?.();
+    this.#close = null;
+  }
+
+  #try() {
     this.stop();
 
     const attempt = this.#attempt = { opened: 0 };
@@ -218,25 +231,6 @@ class Link {
     }
   }
 
-  /** Gives the connection up, but comes back. */
-  fail() {
-    if (this.#attempt) {
-      this.#lost(this.#attempt);
-    }
-  }
-
-  stop() {
-    clearTimeout(this.#timer);
-    this.#attempt = null;
-    this.#close?.();
-    this.#close = null;
-  }
-
-  /** Forgets earlier failures: the next pause is a short one. */
-  hurry() {
-    this.#tries = 0;
-  }
-
   async #lost({ opened }) {
     this.stop();
 
@@ -264,7 +258,7 @@ class Link {
     const [first, longest] = BACKOFF;
     const delay = Math.min(first * 2 ** this.#tries++, longest);
 
-    this.#timer = setTimeout(() => this.connect(),
+    this.#timer = setTimeout(() => this.#try(),
                              delay * (0.5 + Math.random() / 2));
   }
 }
@@ -591,7 +585,6 @@ export class Chat extends EventTarget {
   /* The machine is back, or somebody is looking again. */
   async #wake() {
     if (this.state !== 'online') {
-      this.#link.hurry();
       this.#link.connect();
       return;
     }

@@ -1,0 +1,108 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+/* Every state of the page, in both widths and schemes, before axe-core. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { alice, bob, carol, login, message, open, talk, visit, words, write }
+  from './helpers.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
+                         'utf8');
+
+
+async function examine(page, state) {
+  await page.evaluate(`${axe}; undefined`);
+
+  const { passes, violations } = await page.evaluate(() => window.axe.run());
+  const found = violations.map(({ impact, id, nodes }) =>
+    `${impact} ${id}: ${nodes.map(({ target }) => target).join(', ')}`);
+
+  assert.ok(passes.length > 0);
+  assert.deepEqual(found, [], state);
+}
+
+
+const sizes = {
+  desktop: { viewport: { width: 1280, height: 800 } },
+  phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+};
+
+for (const [size, shape] of Object.entries(sizes)) {
+  for (const colorScheme of ['light', 'dark']) {
+    const options = { ...shape, colorScheme };
+    const look = `on a ${size}, ${colorScheme}`;
+
+    test(`login ${look}`, async () => {
+      const page = await visit('/login/', options);
+
+      await examine(page, 'login');
+
+      // the server would count a real one
+      await page.route('**/api/v1/session/', (route) => route.fulfill({
+        status: 403,
+        json: { detail: 'Wrong name or password.' },
+      }));
+      await login(page, alice);
+      await page.waitForSelector('#error:not(:empty)');
+      await examine(page, 'login failed');
+    });
+
+    test(`people ${look}`, async () => {
+      const sender = await talk(carol, alice);
+
+      await write(sender, words());
+
+      const page = await open(alice, '/', options);
+
+      await page.waitForSelector('.badge:visible');
+      await examine(page, 'people');
+
+      await page.click('#me');
+      await page.waitForSelector('#menu button');
+      await examine(page, 'menu');
+
+      await page.click('#change-password');
+      await page.waitForSelector('dialog');
+      await examine(page, 'change of password');
+      await page.click('#password-cancel');
+
+      await page.fill('#search', 'nobody-at-all');
+      await page.getByText('Nobody found').waitFor();
+      await examine(page, 'nobody found');
+    });
+
+    test(`conversation ${look}`, async () => {
+      const page = await talk(alice, bob, options);
+      const [failed, pending] = [words('failed'), words('pending')];
+
+      await write(page, words());
+      await examine(page, 'messages');
+
+      await page.route('**/api/v1/message/', (route) => route.abort());
+      await write(page, failed);
+      await message(page, failed, 'failed');
+      await page.unroute('**/api/v1/message/');
+      await page.route('**/api/v1/message/', () => {});
+      await write(page, pending);
+      await message(page, pending, 'pending');
+      await examine(page, 'failed and pending');
+
+      await page.evaluate(() => { location.hash = '#/nobody-at-all'; });
+      await page.getByText('No messages yet').waitFor();
+      await examine(page, 'empty conversation');
+    });
+
+    test(`connection lost ${look}`, async () => {
+      const page = await talk(alice, bob, options);
+
+      await page.context().setOffline(true);
+      await page.getByText('You are offline.').waitFor();
+      await examine(page, 'offline');
+    });
+  }
+}

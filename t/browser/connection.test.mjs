@@ -1,0 +1,160 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { alice, bob, eventually, message, open, talk, words, write }
+  from './helpers.mjs';
+
+const dev = process.env.CHAT_DEV;
+const run = promisify(execFile);
+
+
+test('what came while offline is fetched on return', async () => {
+  const page = await talk(alice, bob);
+  const sender = await talk(bob, alice);
+  const texts = [words('first'), words('second'), words('third')];
+
+  await page.context().setOffline(true);
+  await page.getByText('You are offline.').waitFor();
+
+  for (const text of texts) {
+    await write(sender, text);
+    await message(sender, text, 'sent');
+  }
+
+  assert.equal(await page.getByText(texts[0]).count(), 0);
+
+  await page.context().setOffline(false);
+
+  for (const text of texts) {
+    await message(page, text);
+  }
+
+  const shown = await page.locator('.message .text').allTextContents();
+
+  assert.deepEqual(shown.slice(-3), texts);
+  assert.equal(await page.textContent('#lost'), '');
+});
+
+
+test('what was written while offline is sent on return', async () => {
+  const page = await talk(alice, bob);
+  const there = await talk(bob, alice);
+  const text = words();
+
+  await page.context().setOffline(true);
+  await write(page, text);
+  await message(page, text, 'failed');
+
+  await page.context().setOffline(false);
+  await message(page, text, 'sent');
+  await message(there, text);
+});
+
+
+test('what the socket lost is found when somebody looks', async () => {
+  const page = await open(alice);
+  const sender = await talk(bob, alice);
+  const text = words();
+
+  // a socket that stays open and says nothing
+  await page.routeWebSocket('**/ws', (socket) => {
+    socket.connectToServer().onMessage(() => {});
+  });
+  await page.goto('about:blank');
+  await page.goBack();
+  await page.locator('.person', { hasText: bob.name }).click();
+  await page.waitForSelector('#log[aria-busy="false"]');
+
+  await write(sender, text);
+  await message(sender, text, 'sent');
+  await page.waitForTimeout(500);
+  assert.equal(await page.locator('.message', { hasText: text }).count(), 0);
+
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await message(page, text);
+});
+
+
+test('a burst of messages is complete and in order', async () => {
+  const page = await talk(alice, bob);
+  const sender = await talk(bob, alice);
+  const text = words('burst');
+
+  await sender.evaluate(([text, recipient]) => Promise.all(
+    Array.from({ length: 40 }, (_, i) => fetch('/api/v1/message/', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ recipient, body: `${text} ${i}` }),
+    }))), [text, alice.name]);
+
+  const shown = async (at) => (await at.locator('.message .text').allTextContents())
+    .filter((line) => line.startsWith(text));
+
+  await eventually(async () => (await shown(page)).length === 40, 'all have come');
+  await eventually(async () => (await shown(sender)).length === 40, 'to the sender too');
+
+  assert.equal(new Set(await shown(page)).size, 40, 'once each');
+  assert.deepEqual(await shown(page), await shown(sender), 'in one order');
+});
+
+
+/* Takes ways to be told away from the page; the next one must do. */
+for (const [type, missing] of [['eventsource', ['WebSocket']],
+                               ['fetch', ['WebSocket', 'EventSource']]])
+{
+  test(`without ${missing.join(' and ')}, messages come all the same`, async () => {
+    const page = await open(alice);
+    const sender = await talk(bob, alice);
+    const context = page.context();
+    let told = false;
+
+    context.on('request', (request) => {
+      told ||= request.url().endsWith('/ws') && request.resourceType() === type;
+    });
+
+    await context.addInitScript((names) => {
+      names.forEach((name) => { delete window[name]; });
+    }, missing);
+    await page.reload();
+    await page.locator('.person', { hasText: bob.name }).click();
+    await eventually(() => told, `connected by ${type}`, 20e3);
+
+    for (const text of [words('first'), words('second'), words('third')]) {
+      await write(sender, text);
+      await message(page, text);
+    }
+  });
+}
+
+
+test('a restart of the server is survived', { skip: !dev && 'no CHAT_DEV' },
+     async () => {
+  const page = await talk(alice, bob);
+  const there = await talk(bob, alice);
+  const early = words('written while it was down');
+  const late = words('written afterwards');
+
+  await run(dev, ['stop']);
+
+  try {
+    await page.getByText('Connection lost.').waitFor();
+    await there.getByText('Connection lost.').waitFor();
+    await write(page, early);
+    await message(page, early, 'failed');
+
+  } finally {
+    await run(dev, ['start']);
+  }
+
+  await message(page, early, 'sent');
+  await message(there, early);
+
+  await write(there, late);
+  await message(page, late);
+  assert.equal(await page.textContent('#lost'), '');
+});

@@ -1,0 +1,341 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { alice, bob, carol, eventually, message, open, people, request, talk, talkTo,
+         words, write } from './helpers.mjs';
+
+
+function person(page, { name }) {
+  return page.locator('.person', { has: page.getByText(name, { exact: true }) });
+}
+
+
+test('two windows write to each other', async () => {
+  const here = await talk(alice, bob);
+  const there = await talk(bob, alice);
+  const question = words('How are you?');
+  const answer = words('Fine, and you?');
+
+  await write(here, question);
+  await message(here, question, 'mine');
+  await message(there, question, 'theirs');
+
+  await write(there, answer);
+  await message(here, answer, 'theirs');
+  await message(there, answer, 'mine');
+  await message(here, question, 'sent');
+});
+
+
+test('a second window of the sender shows the message too', async () => {
+  const here = await talk(alice, bob);
+  const also = await talk(alice, bob);
+  const text = words();
+
+  await write(here, text);
+  await message(also, text, 'mine');
+});
+
+
+test('Shift and Enter begins a new line', async () => {
+  const page = await talk(alice, bob);
+  const text = words();
+
+  await page.fill('#text', text);
+  await page.press('#text', 'Shift+Enter');
+  await page.type('#text', 'second line');
+  await page.press('#text', 'Enter');
+
+  await eventually(async () => (await page.locator('.message .text').last()
+    .textContent()) === `${text}\nsecond line`, 'both lines in one message');
+});
+
+
+test('an unread message is counted in the list and the title', async () => {
+  const sender = await talk(carol, alice);
+  const page = await open(alice, `/#/${bob.name}`);
+  const text = words();
+
+  // what earlier tests left
+  await person(page, carol).click();
+  await eventually(async () => !await person(page, carol).locator('.badge').isVisible(),
+                   'read on opening');
+  await person(page, bob).click();
+  await eventually(async () => !(await page.title()).startsWith('('), 'all read');
+
+  await write(sender, text);
+  await person(page, carol).locator('.badge').getByText('1', { exact: true }).waitFor();
+
+  assert.match(await page.title(), /^\(1\) /);
+  assert.equal(await page.locator('.person').first().getByText(carol.name).count(), 1,
+               'the latest conversation is first');
+
+  await person(page, carol).click();
+  await message(page, text);
+  await eventually(async () => !(await page.title()).startsWith('('), 'read');
+
+  // and the server knows
+  await page.reload();
+  await page.waitForSelector('.person');
+  assert.doesNotMatch(await page.title(), /^\(/);
+});
+
+
+test('scrolling up loads older messages and keeps the place', async () => {
+  const sender = await talk(bob, carol);
+  const text = words('line');
+
+  for (let i = 0; i < 50; i++) {
+    await request(sender, 'POST', '/api/v1/message/',
+                  { recipient: carol.name, body: `${text} ${i}` });
+  }
+
+  const page = await talk(carol, bob, { viewport: { width: 800, height: 500 } });
+
+  await message(page, `${text} 49`);
+  assert.ok(await page.locator('.message').count() < 50, 'not all at once');
+
+  // to the oldest: each time the top is reached, more comes
+  await eventually(async () => {
+    await page.evaluate(() => { document.getElementById('log').scrollTop = 0; });
+
+    return await page.getByText(`${text} 0`, { exact: true }).count() === 1;
+  }, 'the oldest is there', 20e3);
+
+  const shown = await page.locator('.message .text').allTextContents();
+  const ours = shown.filter((line) => line.startsWith(text));
+
+  assert.deepEqual(ours, ours.map((_, i) => `${text} ${i}`), 'in order, once each');
+});
+
+
+test('what is read stays in place when older messages come above', async () => {
+  const page = await talk(carol, bob, { viewport: { width: 800, height: 500 } });
+  let release;
+
+  await page.waitForSelector('.message');
+  await page.route('**/api/v1/message/?*before=*', async (route) => {
+    await new Promise((resolve) => { release = resolve; });
+    await route.continue();
+  });
+
+  const top = () => page.evaluate(() => {
+    const node = window.marked ??= document.querySelector('.message');
+
+    return node.getBoundingClientRect().top;
+  });
+
+  const count = await page.locator('.message').count();
+
+  await page.evaluate(() => { document.getElementById('log').scrollTop = 0; });
+  await eventually(() => release, 'older ones are asked for');
+
+  const before = await top();
+
+  release();
+  await eventually(async () => await page.locator('.message').count() > count,
+                   'they have come');
+
+  assert.ok(Math.abs(await top() - before) < 2, `${await top()} = ${before}`);
+});
+
+
+test('a message below the view is announced by a pill', async () => {
+  const sender = await talk(bob, carol);
+  const page = await talk(carol, bob, { viewport: { width: 800, height: 500 } });
+  const text = words();
+
+  await page.waitForSelector('.message');
+  await page.evaluate(() => { document.getElementById('log').scrollTop = 0; });
+  await page.waitForSelector('#pill');
+  await write(sender, text);
+  await page.getByText('1 new message').waitFor();
+
+  await page.click('#pill');
+  assert.ok(await (await message(page, text)).isVisible());
+  await page.waitForSelector('#pill', { state: 'hidden' });
+});
+
+
+test('markup in a message is text', async () => {
+  const page = await talk(bob, alice);
+  const sender = await talk(alice, bob);
+  const text = words('<img src=x onerror="window.broken=1"><script>window.broken=1'
+                     + '</script><b>bold</b> &lt; \u202E');
+
+  await write(sender, text);
+
+  const found = await message(page, text);
+
+  assert.equal(await found.locator('.text').textContent(), text);
+  assert.equal(await page.locator('#messages :is(img, script, b)').count(), 0);
+  assert.equal(await page.evaluate(() => window.broken), undefined);
+  assert.equal(await person(page, alice).locator('.preview').textContent(), text);
+});
+
+
+test('emoji and long texts arrive as they were written', async () => {
+  const page = await talk(bob, alice);
+  const sender = await talk(alice, bob);
+
+  for (const text of [words('\u{1F468}\u200D\u{1F469}\u200D\u{1F467} שלום'),
+                      words('x'.repeat(3900))])
+  {
+    await write(sender, text);
+    await message(page, text);
+  }
+});
+
+
+test('a message that fails says so, and can be sent again', async () => {
+  const page = await talk(alice, bob);
+  const there = await talk(bob, alice);
+  const text = words();
+
+  await page.route('**/api/v1/message/', (route) => route.abort());
+  await write(page, text);
+
+  const failed = await message(page, text, 'failed');
+
+  assert.equal(await there.getByText(text).count(), 0);
+
+  await page.unroute('**/api/v1/message/');
+  await failed.getByText('Try again').click();
+  await message(page, text, 'sent');
+  await message(there, text);
+});
+
+
+test('a message whose answer was lost is stored once', async () => {
+  const page = await talk(alice, bob);
+  const there = await talk(bob, alice);
+  const text = words();
+
+  // the server stores it, the page never hears of that
+  await page.route('**/api/v1/message/', async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await write(page, text);
+  await page.locator('.failed').waitFor();
+  await message(there, text);
+
+  await page.unroute('**/api/v1/message/');
+  await page.locator('.failed').getByText('Try again').click();
+  await page.locator('.failed').waitFor({ state: 'detached' });
+  await message(page, text, 'sent');
+  await message(there, text);
+});
+
+
+test('a message that is too long can be edited', async () => {
+  const page = await talk(alice, bob);
+  const text = words('y'.repeat(20000));
+
+  await write(page, text);
+
+  const failed = await message(page, text, 'failed');
+
+  assert.match(await failed.locator('.fault').textContent(), /4000 characters/);
+
+  await failed.getByText('Edit').click();
+  assert.equal(await page.inputValue('#text'), text);
+  assert.equal(await page.locator('.failed').count(), 0);
+});
+
+
+test('a message on its way is shown as such', async () => {
+  const page = await talk(alice, bob);
+  const text = words();
+  let release;
+
+  await page.route('**/api/v1/message/', async (route) => {
+    await new Promise((resolve) => { release = resolve; });
+    await route.continue();
+  });
+  await write(page, text);
+  await message(page, text, 'pending');
+
+  await eventually(() => release, 'it is being sent');
+  release();
+  await message(page, text, 'sent');
+});
+
+
+test('a name that nobody has gets a clear answer', async () => {
+  const page = await talkTo(alice, words('nobody').replace(' ', '-'));
+  const text = words();
+
+  await write(page, text);
+
+  assert.match(await (await message(page, text, 'failed')).textContent(),
+               /nobody of this name/);
+});
+
+
+test('the search finds people by the beginning of the name', async () => {
+  const page = await open(alice);
+
+  await page.fill('#search', bob.name.slice(0, 2).toUpperCase());
+  await eventually(async () => await page.locator('.person').count() === 1, 'one left');
+  await page.press('#search', 'Enter');
+  await page.waitForSelector('#conversation');
+  assert.equal(await page.textContent('#with'), bob.name);
+
+  await page.fill('#search', 'nobody-at-all');
+  await page.getByText('Nobody found').waitFor();
+
+  await page.fill('#search', '');
+  await eventually(async () => await page.locator('.person').count()
+                               === people.length - 1, 'everybody again');
+});
+
+
+test('the keyboard alone is enough', async () => {
+  const page = await open(alice);
+  const text = words();
+
+  await page.focus('#search');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#conversation');
+  await page.keyboard.type(text);
+  await page.keyboard.press('Enter');
+  await message(page, text, 'sent');
+});
+
+
+test('a phone shows one pane at a time', async () => {
+  const page = await open(alice, '/', {
+    viewport: { width: 390, height: 844 },
+    isMobile: true,
+    hasTouch: true,
+  });
+
+  const width = () => page.evaluate(() => document.documentElement.scrollWidth);
+
+  await person(page, bob).tap();
+  await page.waitForSelector('#log');
+  assert.ok(!await page.isVisible('.people'));
+  assert.equal(await width(), 390, 'nothing sticks out');
+
+  await page.tap('#back');
+  await page.waitForSelector('.people');
+  assert.ok(!await page.isVisible('#log'));
+  assert.equal(await width(), 390, 'nothing sticks out');
+});
+
+
+test('a draft waits for its conversation', async () => {
+  const page = await talk(alice, bob);
+  const text = words();
+
+  await page.fill('#text', text);
+  await person(page, carol).click();
+  await eventually(async () => await page.inputValue('#text') === '', 'empty there');
+  await person(page, bob).click();
+  await eventually(async () => await page.inputValue('#text') === text, 'kept here');
+});

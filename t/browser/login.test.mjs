@@ -1,0 +1,94 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { alice, bob, carol, eventually, login, url, visit }
+  from './helpers.mjs';
+
+
+test('who is not logged in comes to the login page, and then back', async () => {
+  const page = await visit(`/#/${bob.name}`);
+
+  assert.equal(new URL(page.url()).pathname, '/login/');
+
+  await login(page, alice);
+  await page.waitForSelector('#conversation');
+
+  assert.equal(page.url(), `${url}/#/${bob.name}`);
+  assert.equal(await page.textContent('#with'), bob.name);
+});
+
+
+test('a wrong password is told in place', async () => {
+  const page = await visit('/login/');
+
+  await page.evaluate(() => { window.kept = true; });
+  await login(page, { ...alice, password: 'wrong' });
+  await page.waitForSelector('#error:not(:empty)');
+
+  assert.ok(await page.evaluate(() => window.kept), 'no reload');
+  assert.equal(await page.inputValue('#username'), alice.name);
+
+  await login(page, alice);
+  await page.waitForSelector('#me');
+});
+
+
+test('a throttled login says how long to wait', async () => {
+  const page = await visit('/login/');
+
+  await page.route('**/api/v1/session/', (route) => route.fulfill({
+    status: 429,
+    headers: { 'Retry-After': '7' },
+    json: { detail: 'Too many tries.' },
+  }));
+  await login(page, alice);
+  await page.waitForSelector('#error:not(:empty)');
+
+  assert.match(await page.textContent('#error'), /7 seconds/);
+});
+
+
+test('the form works without scripts', async () => {
+  const page = await visit('/login/?next=/', { javaScriptEnabled: false });
+
+  await login(page, { ...alice, password: 'wrong' });
+  await page.waitForSelector('#error:not(:empty)');
+
+  await login(page, alice);
+  await page.waitForURL(`${url}/`);
+});
+
+
+for (const next of ['//example.org/', '/\\example.org/', 'https://example.org/',
+                    'javascript:alert(1)', '/.//example.org/', '%'])
+{
+  test(`after login, "${next}" leads nowhere else`, async () => {
+    const page = await visit(`/login/?next=${encodeURIComponent(next)}`);
+
+    await login(page, alice);
+    await eventually(() => new URL(page.url()).pathname !== '/login/', 'it goes on');
+
+    assert.equal(new URL(page.url()).host, new URL(url).host);
+  });
+}
+
+
+test('logging out ends the session in every tab', async () => {
+  const page = await visit('/login/');
+
+  await login(page, carol);
+  await page.waitForSelector('#me');
+
+  const other = await page.context().newPage();
+
+  await other.goto(url);
+  await other.waitForSelector('.person');
+
+  await page.click('#me');
+  await page.click('#logout');
+  await page.waitForSelector('#username');
+  await other.waitForSelector('#username', { timeout: 20e3 });
+});
