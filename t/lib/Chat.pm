@@ -45,7 +45,7 @@ use Time::HiRes ();
 our @EXPORT = qw(
     sql connect_db message token add_session set_password
     api request web_socket event_source long_poll wait_until texts
-    multipart worker_pids error_log url
+    close_all multipart master_pid worker_pids error_log url
 );
 
 our $Password = 'correct horse';
@@ -534,6 +534,14 @@ sub stream {
 }
 
 
+# close_all STREAMS AND SOCKETS: their clients leave
+
+sub close_all {
+    delete $_->{agent} for @_;
+    delete $_->{tx} for @_;
+}
+
+
 # event_source WHO, HEADERS: waits until it is open or refused
 
 sub event_source {
@@ -562,10 +570,16 @@ sub long_poll {
 
 # --- nginx -----------------------------------------------------------------
 
-sub worker_pids {
-    my $master = get_pid_from_pidfile('worker_pids');
+sub master_pid {
+    return get_pid_from_pidfile('master_pid');
+}
 
-    return sort { $a <=> $b } split ' ', `pgrep -P $master`;
+
+sub worker_pids {
+    my $master = master_pid();
+
+    return sort { $a <=> $b }
+                split ' ', read_file("/proc/$master/task/$master/children");
 }
 
 
