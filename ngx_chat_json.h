@@ -26,7 +26,7 @@
  * ("list", "str", "int", "float", "bool", "NoneType").
  *
  * Refused: trailing data, duplicate keys, NUL in a key, bytes that are no
- * UTF-8, lone surrogates, more than 32 levels.
+ * UTF-8, lone surrogates, more than 32 levels, more than 64 keys.
  */
 ngx_int_t ngx_chat_json_fields(ngx_pool_t *pool, ngx_str_t *input,
     ngx_chat_field_t *fields, ngx_uint_t n, ngx_str_t *error);

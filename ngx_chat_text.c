@@ -416,7 +416,8 @@ ngx_chat_text_part(u_char *p, u_char *last, ngx_chat_field_t *fields,
 
     static ngx_str_t   disposition = ngx_string("Content-Disposition:");
 
-    ngx_str_null(&header);
+    header.len = 0;
+    header.data = p;
 
     for ( ;; ) {
         end = ngx_strlchr(p, last, LF);

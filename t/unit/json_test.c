@@ -319,7 +319,8 @@ json_test_out(void)
 
     test_is(got,
         "{\"count\":0,\"most\":18446744073709551615,\"next\":null,"
-        "\"more\":true,\"less\":false,\"cursor\":\"4711\",\"empty\":{},\"none\":[],"
+        "\"more\":true,\"less\":false,\"cursor\":\"4711\",\"empty\":{},"
+        "\"none\":[],"
         "\"results\":[{\"id\":18446744073709551615,\"user\":\"u1\","
         "\"recipient\":\"Zo\xc3\xab\","
         "\"timestamp\":\"2025-12-30T07:03:02.325660Z\","
