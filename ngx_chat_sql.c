@@ -155,7 +155,7 @@ ngx_chat_sql_session_get_build(ngx_chat_db_text_t *text,
     ngx_chat_sql_session_t  *op;
 
     ngx_chat_sql_text(text,
-        "SELECT s.token_hash, u.id, u.username, u.is_admin,"
+        "SELECT STRAIGHT_JOIN s.token_hash, u.id, u.username, u.is_admin,"
               " TIMESTAMPDIFF(SECOND, '1970-01-01', s.expires_at)"
         " FROM chat_session s JOIN chat_user u ON u.id = s.user_id"
         " WHERE u.is_active AND s.expires_at > UTC_TIMESTAMP()"

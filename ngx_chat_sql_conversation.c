@@ -19,12 +19,11 @@
     "START TRANSACTION;"                                                      \
     "SELECT " side "_unread, " side "_read_id FROM chat_conversation"         \
     " WHERE lo_id = $1 AND hi_id = $2 FOR UPDATE;"                            \
-    "UPDATE chat_conversation"                                                \
-    " SET " side "_read_id = LEAST($4, last_message_id), "                    \
-          side "_unread ="                                                    \
-              " (SELECT COUNT(*) FROM chat_message FORCE INDEX (conversation)"\
-              " WHERE lo_id = $1 AND hi_id = $2 AND id > $4"                  \
-              " AND sender_id <> $3)"                                         \
+    "UPDATE chat_conversation FORCE INDEX (PRIMARY) SET "                     \
+    side "_read_id = LEAST($4, last_message_id), "                            \
+    side "_unread ="                                                          \
+        " (SELECT COUNT(*) FROM chat_message FORCE INDEX (conversation)"      \
+        " WHERE lo_id = $1 AND hi_id = $2 AND id > $4 AND sender_id <> $3)"   \
     " WHERE lo_id = $1 AND hi_id = $2"                                        \
     " AND " side "_read_id <= LEAST($4, last_message_id);"                    \
     "SELECT " side "_unread, " side "_read_id FROM chat_conversation"         \
