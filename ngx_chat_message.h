@@ -1,0 +1,22 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#ifndef _NGX_CHAT_MESSAGE_H_INCLUDED_
+#define _NGX_CHAT_MESSAGE_H_INCLUDED_
+
+
+#include "ngx_chat_http.h"
+
+
+/* message/: first steps */
+
+ngx_int_t ngx_chat_message_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_message_create(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_message_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+
+
+#endif /* _NGX_CHAT_MESSAGE_H_INCLUDED_ */

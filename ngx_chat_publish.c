@@ -1,0 +1,198 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_chat_http.h"
+#include "ngx_chat_publish.h"
+
+
+/*
+ * One publish by subrequest to nchan's publisher location.  What is known of
+ * nchan (1.3.6 to 1.3.8) and makes this file what it is:
+ *
+ * - With more than one worker nchan ends the subrequest from its inter-process
+ *   handler and never runs posted requests, so the parent would sleep for
+ *   ever.  The post-subrequest handler therefore posts the connection's write
+ *   event, which wakes the parent.  It does nothing else: finalizing the
+ *   parent or running posted requests there is use after free.
+ *
+ * - The subrequest inherits the client's headers; If-None-Match makes nchan
+ *   answer 400, Upgrade takes its WebSocket path, Origin may be refused.  It
+ *   is given none.
+ *
+ * - Without NGX_HTTP_SUBREQUEST_IN_MEMORY nchan's text reaches the client.
+ */
+
+
+static ngx_http_request_body_t *ngx_chat_publish_body(ngx_pool_t *pool,
+    uint64_t id);
+static ngx_int_t ngx_chat_publish_done(ngx_http_request_t *sr, void *data,
+    ngx_int_t rc);
+
+
+static ngx_str_t  ngx_chat_publish_method = ngx_string("POST");
+
+
+ngx_int_t
+ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_message_t *message)
+{
+    u_char                      *p;
+    ngx_list_t                  *headers;
+    ngx_http_request_t          *sr;
+    ngx_chat_loc_conf_t         *chlcf;
+    ngx_chat_main_conf_t        *chmcf;
+    ngx_http_request_body_t     *body;
+    ngx_http_post_subrequest_t  *psr;
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    if (chlcf->publish.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, 2 * NGX_INT32_LEN + 1);
+    psr = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
+    body = ngx_chat_publish_body(r->pool, message->id);
+    headers = ngx_list_create(r->pool, 1, sizeof(ngx_table_elt_t));
+
+    if (p == NULL || psr == NULL || body == NULL || headers == NULL) {
+        goto failed;
+    }
+
+    ctx->channels.data = p;
+
+    p = ngx_sprintf(p, "%uD", message->sender_id);
+
+    if (message->recipient_id != message->sender_id) {
+        p = ngx_sprintf(p, ",%uD", message->recipient_id);
+    }
+
+    ctx->channels.len = p - ctx->channels.data;
+
+    psr->handler = ngx_chat_publish_done;
+    psr->data = ctx;
+
+    r->connection->log->action = "publishing a message";
+
+    if (ngx_http_subrequest(r, &chlcf->publish, NULL, &sr, psr,
+                            NGX_HTTP_SUBREQUEST_IN_MEMORY)
+        != NGX_OK)
+    {
+        goto failed;
+    }
+
+    ctx->publishing = 1;
+
+    /* the subrequest has only been posted: it runs when we have returned */
+
+    sr->method = NGX_HTTP_POST;
+    sr->method_name = ngx_chat_publish_method;
+    sr->request_body = body;
+
+    ngx_memzero(&sr->headers_in, sizeof(ngx_http_headers_in_t));
+
+    sr->headers_in.headers = *headers;
+    sr->headers_in.headers.last = &sr->headers_in.headers.part;
+    sr->headers_in.server = r->headers_in.server;
+    sr->headers_in.content_length_n = body->buf->last - body->buf->pos;
+    sr->headers_in.keep_alive_n = -1;
+
+    return NGX_AGAIN;
+
+failed:
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chat message %uL is stored, but could not be published",
+                  message->id);
+
+    ngx_chat_cache_count(chmcf->zone ? chmcf->zone->data : NULL,
+                         NGX_CHAT_COUNT_PUBLISH_FAILED);
+
+    return NGX_DECLINED;
+}
+
+
+/* the text clients know: {"message": "4711"} */
+
+static ngx_http_request_body_t *
+ngx_chat_publish_body(ngx_pool_t *pool, uint64_t id)
+{
+    ngx_buf_t                *b;
+    ngx_chain_t              *cl;
+    ngx_http_request_body_t  *rb;
+
+    rb = ngx_pcalloc(pool, sizeof(ngx_http_request_body_t));
+    b = ngx_create_temp_buf(pool, sizeof("{\"message\": \"\"}")
+                                  + NGX_INT64_LEN);
+    cl = ngx_alloc_chain_link(pool);
+
+    if (rb == NULL || b == NULL || cl == NULL) {
+        return NULL;
+    }
+
+    b->last = ngx_sprintf(b->last, "{\"message\": \"%uL\"}", id);
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    rb->buf = b;
+    rb->bufs = cl;
+
+    return rb;
+}
+
+
+static ngx_int_t
+ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
+{
+    ngx_chat_ctx_t *ctx = data;
+
+    ngx_connection_t      *c;
+    ngx_chat_cache_t      *cache;
+    ngx_chat_main_conf_t  *chmcf;
+
+    /* a phase handler that finalizes calls this again: once is enough */
+
+    if (!ctx->publishing) {
+        return rc;
+    }
+
+    ctx->publishing = 0;
+    ctx->published = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
+                     ? (ngx_uint_t) rc : sr->headers_out.status;
+
+    c = sr->connection;
+    chmcf = ngx_http_get_module_main_conf(sr, ngx_chat_module);
+    cache = chmcf->zone ? chmcf->zone->data : NULL;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "chat publish done: %i, %ui", rc, ctx->published);
+
+    if (rc == NGX_ERROR || ctx->published < NGX_HTTP_OK
+        || ctx->published >= NGX_HTTP_SPECIAL_RESPONSE)
+    {
+        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                      "chat publish to \"%V\" failed with status %ui: "
+                      "the message is stored, clients find it when they "
+                      "catch up", &sr->uri, ctx->published);
+
+        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISH_FAILED);
+
+    } else {
+        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISHED);
+    }
+
+    ngx_post_event(c->write, &ngx_posted_events);
+
+    return NGX_OK;
+}

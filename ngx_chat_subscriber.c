@@ -1,0 +1,374 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_chat_http.h"
+#include "ngx_chat_subscriber.h"
+
+
+/* how often other workers' revocations are looked for, milliseconds */
+#define NGX_CHAT_SUBSCRIBER_TICK     500
+
+/* how often a session is looked up in the database, seconds */
+#define NGX_CHAT_SUBSCRIBER_RECHECK  60
+
+/* look-ups at a time */
+#define NGX_CHAT_SUBSCRIBER_LOOKUPS  32
+
+
+typedef struct ngx_chat_subscriber_s  ngx_chat_subscriber_t;
+
+
+/* of one socket; in its request's pool */
+
+struct ngx_chat_subscriber_s {
+    ngx_queue_t                 queue;         /* oldest check first */
+    ngx_http_request_t         *request;
+    ngx_chat_subscribers_t     *subscribers;
+
+    uint32_t                    user_id;
+    u_char                      hash[NGX_CHAT_HASH_LEN];
+    time_t                      expires;       /* 0: no session of ours */
+    time_t                      checked;
+    unsigned                    closed:1;
+
+    ngx_chat_db_job_t          *job;           /* a look-up, or NULL */
+    ngx_pool_t                 *pool;          /* of the look-up: a socket
+                                                  lives long */
+
+    union {
+        ngx_chat_db_job_t       job;
+        ngx_chat_sql_session_t  session;
+        ngx_chat_sql_user_t     user;
+    } op;
+};
+
+
+struct ngx_chat_subscribers_s {
+    ngx_queue_t                 queue;         /* all of this worker */
+    ngx_uint_t                  lookups;       /* under way */
+    ngx_uint_t                  revision;      /* revocations seen */
+    ngx_event_t                 event;
+    ngx_chat_db_t              *db;
+    ngx_shm_zone_t             *zone;          /* NULL: no chat_zone */
+};
+
+
+static void ngx_chat_subscriber_remove(void *data);
+static void ngx_chat_subscriber_tick(ngx_event_t *ev);
+static void ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs);
+static void ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs);
+static ngx_int_t ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub);
+static void ngx_chat_subscriber_looked_up(ngx_chat_db_job_t *job);
+static void ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub);
+
+
+ngx_chat_subscribers_t *
+ngx_chat_subscribers_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
+{
+    ngx_chat_subscribers_t  *subs;
+
+    subs = ngx_pcalloc(cycle->pool, sizeof(ngx_chat_subscribers_t));
+    if (subs == NULL) {
+        return NULL;
+    }
+
+    ngx_queue_init(&subs->queue);
+
+    subs->db = chmcf->worker->db;
+    subs->zone = chmcf->zone;
+    subs->revision = ngx_chat_cache_revision(subs->zone ? subs->zone->data
+                                                        : NULL);
+
+    subs->event.handler = ngx_chat_subscriber_tick;
+    subs->event.data = subs;
+    subs->event.log = cycle->log;
+    subs->event.cancelable = 1;
+
+    return subs;
+}
+
+
+ngx_int_t
+ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_chat_main_conf_t    *chmcf;
+    ngx_chat_subscriber_t   *sub;
+    ngx_chat_subscribers_t  *subs;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_chat_subscriber_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+    subs = chmcf->worker->subscribers;
+
+    sub = cln->data;
+    ngx_memzero(sub, sizeof(ngx_chat_subscriber_t));
+
+    sub->request = r;
+    sub->subscribers = subs;
+    sub->user_id = ctx->user.id;
+    sub->checked = ctx->overtaken ? 0 : ngx_time();
+
+    if (ctx->session) {
+        ngx_memcpy(sub->hash, ctx->hash, NGX_CHAT_HASH_LEN);
+        sub->expires = ctx->expires;
+    }
+
+    cln->handler = ngx_chat_subscriber_remove;
+
+    ngx_queue_insert_tail(&subs->queue, &sub->queue);
+
+    if (!subs->event.timer_set) {
+        ngx_add_timer(&subs->event, NGX_CHAT_SUBSCRIBER_TICK);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_chat_subscriber_remove(void *data)
+{
+    ngx_chat_subscriber_t *sub = data;
+
+    if (sub->job) {
+        ngx_chat_db_cancel(sub->job);
+        ngx_destroy_pool(sub->pool);
+        sub->subscribers->lookups--;
+    }
+
+    ngx_queue_remove(&sub->queue);
+}
+
+
+static void
+ngx_chat_subscriber_tick(ngx_event_t *ev)
+{
+    ngx_chat_subscribers_t *subs = ev->data;
+
+    ngx_chat_subscriber_revoked(subs);
+    ngx_chat_subscriber_due(subs);
+
+    /* without sockets the next one starts it again */
+
+    if (!ngx_queue_empty(&subs->queue) && !ngx_exiting) {
+        ngx_add_timer(ev, NGX_CHAT_SUBSCRIBER_TICK);
+    }
+}
+
+
+/*
+ * Closing shuts the socket down and touches nothing else, so that the queue
+ * stays as it is: the request ends later, by its own read event.
+ */
+
+static void
+ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              same;
+    ngx_queue_t            *q;
+    ngx_chat_cache_t       *cache;
+    ngx_chat_revoked_t      revoked;
+    ngx_chat_subscriber_t  *sub;
+
+    cache = subs->zone ? subs->zone->data : NULL;
+
+    for ( ;; ) {
+        rc = ngx_chat_cache_revoked(cache, subs->revision, &revoked);
+
+        if (rc == NGX_DECLINED) {
+            return;
+        }
+
+        if (rc == NGX_ABORT) {
+
+            /* too much has happened to know what: look everybody up */
+
+            subs->revision = ngx_chat_cache_revision(cache);
+
+            for (q = ngx_queue_head(&subs->queue);
+                 q != ngx_queue_sentinel(&subs->queue);
+                 q = ngx_queue_next(q))
+            {
+                sub = ngx_queue_data(q, ngx_chat_subscriber_t, queue);
+                sub->checked = 0;
+            }
+
+            return;
+        }
+
+        /* rc == NGX_OK */
+
+        subs->revision++;
+
+        for (q = ngx_queue_head(&subs->queue);
+             q != ngx_queue_sentinel(&subs->queue);
+             q = ngx_queue_next(q))
+        {
+            sub = ngx_queue_data(q, ngx_chat_subscriber_t, queue);
+
+            same = sub->expires
+                   && ngx_memcmp(sub->hash, revoked.hash, NGX_CHAT_HASH_LEN)
+                      == 0;
+
+            if (revoked.user_id ? (sub->user_id == revoked.user_id && !same)
+                                : same)
+            {
+                ngx_chat_subscriber_close(sub);
+            }
+        }
+    }
+}
+
+
+/* what has expired is closed; who has not been looked up for long, is */
+
+static void
+ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
+{
+    ngx_queue_t            *q, *next;
+    ngx_chat_subscriber_t  *sub;
+
+    for (q = ngx_queue_head(&subs->queue);
+         q != ngx_queue_sentinel(&subs->queue);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        sub = ngx_queue_data(q, ngx_chat_subscriber_t, queue);
+
+        if (sub->closed || sub->job) {
+            continue;
+        }
+
+        if (sub->expires && sub->expires <= ngx_time()) {
+            ngx_chat_subscriber_close(sub);
+            continue;
+        }
+
+        if (sub->checked + NGX_CHAT_SUBSCRIBER_RECHECK > ngx_time()
+            || subs->lookups == NGX_CHAT_SUBSCRIBER_LOOKUPS)
+        {
+            continue;
+        }
+
+        if (ngx_chat_subscriber_lookup(sub) != NGX_OK) {
+            return;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub)
+{
+    ngx_int_t          rc;
+    ngx_chat_db_job_t  *job;
+
+    ngx_memzero(&sub->op, sizeof(sub->op));
+
+    sub->pool = ngx_create_pool(512, sub->request->connection->log);
+    if (sub->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    job = &sub->op.job;
+
+    job->handler = ngx_chat_subscriber_looked_up;
+    job->data = sub;
+    job->pool = sub->pool;
+
+    if (sub->expires) {
+        job->class = &ngx_chat_sql_session_get;
+        ngx_memcpy(sub->op.session.hash, sub->hash, NGX_CHAT_HASH_LEN);
+
+    } else {
+        job->class = &ngx_chat_sql_user_by_id;
+        sub->op.user.id = sub->user_id;
+    }
+
+    rc = ngx_chat_db_submit(sub->subscribers->db, job);
+
+    if (rc != NGX_OK) {
+        ngx_destroy_pool(sub->pool);
+        return rc;
+    }
+
+    sub->job = job;
+    sub->subscribers->lookups++;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_chat_subscriber_looked_up(ngx_chat_db_job_t *job)
+{
+    ngx_chat_subscriber_t  *sub;
+
+    sub = job->data;
+    sub->job = NULL;
+    sub->subscribers->lookups--;
+
+    /* a database out of reach closes nothing: the next tick asks again */
+
+    if (job->rc == NGX_OK) {
+        sub->checked = ngx_time();
+
+        if (sub->expires ? sub->op.session.user.id == 0
+                         : !sub->op.user.user.active)
+        {
+            ngx_chat_subscriber_close(sub);
+        }
+    }
+
+    ngx_destroy_pool(sub->pool);
+}
+
+
+/*
+ * nchan sees a client that has gone.  Its own way to end a subscriber, DELETE
+ * on the channel, aborts workers when it races with a subscribe.  A stream of
+ * HTTP/2 shares its connection, so that the stream alone is failed.
+ */
+
+static void
+ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub)
+{
+    ngx_connection_t  *c;
+
+    if (sub->closed) {
+        return;
+    }
+
+    sub->closed = 1;
+
+    c = sub->request->connection;
+
+    ngx_log_error(NGX_LOG_INFO, c->log, 0,
+                  "chat session has ended, closing its subscriber");
+
+#if (NGX_HTTP_V2)
+
+    if (sub->request->stream) {
+        c->error = 1;
+        ngx_post_event(c->read, &ngx_posted_events);
+        return;
+    }
+
+#endif
+
+    if (shutdown(c->fd, SHUT_RDWR) == -1) {
+        ngx_log_error(NGX_LOG_INFO, c->log, ngx_socket_errno,
+                      "chat shutdown() failed");
+    }
+}

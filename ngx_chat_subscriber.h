@@ -1,0 +1,28 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#ifndef _NGX_CHAT_SUBSCRIBER_H_INCLUDED_
+#define _NGX_CHAT_SUBSCRIBER_H_INCLUDED_
+
+
+#include "ngx_chat_http.h"
+
+
+/*
+ * The sockets that listen on this worker, each with the session that opened
+ * it.  When the session ends, here, on another worker or on another host, the
+ * socket is closed.
+ */
+
+
+ngx_chat_subscribers_t *ngx_chat_subscribers_create(ngx_cycle_t *cycle,
+    ngx_chat_main_conf_t *chmcf);
+
+/* forgotten by itself when the request ends; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+
+
+#endif /* _NGX_CHAT_SUBSCRIBER_H_INCLUDED_ */

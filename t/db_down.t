@@ -1,0 +1,113 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# the database is not there, or goes away and comes back
+
+use File::Temp qw(tempdir);
+use Test::Nginx::Socket 'no_plan';
+use Time::HiRes qw(time);
+use Chat;
+use Chat::Proxy;
+
+my $dir = tempdir(CLEANUP => 1);
+chmod 0755, $dir;
+
+our $socket = "$dir/db.sock";
+our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
+
+sub list {
+    return api('u1', GET => '/api/v1/message/');
+}
+
+run_tests();
+
+
+__DATA__
+
+=== down when nginx starts: other things are served, chat says 503
+--- given
+$proxy->refuse;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+is(api('', GET => '/up')->code, 200, 'the rest of the site');
+
+for (1 .. 10) {
+    my $start = time;
+    my $res = list();
+
+    is($res->code, 503, 'chat');
+    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'later');
+    like($res->body, qr/^\{"detail":"[^"]+"\}$/, 'why');
+    ok(time - $start < 0.5, 'at once');
+}
+
+$proxy->pass;
+
+ok(wait_until { list()->code == 200 } 4, 'back by itself');
+like(error_log(), qr/\[notice\].* chat: the database is back/, 'and says so');
+
+
+=== it is told once that the database is down
+--- workers: 1
+--- given
+$proxy->refuse;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+my $end = time + 1;
+
+while (time < $end) {
+    is(list()->code, 503, 'down');
+    select undef, undef, undef, 0.05;
+}
+
+my @told = error_log() =~ /\[(?:warn|error|crit|alert|emerg)\].* chat: .*/g;
+is(scalar @told, 1, 'one line') or diag(join "\n", @told);
+like($told[0], qr/out of reach: .*\Q$socket\E/, 'which says what it is');
+
+
+=== down for a moment, with connections open
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+is(list()->code, 200, 'up') for 1 .. 10;
+
+$proxy->refuse;
+is(list()->code, 503, 'down') for 1 .. 10;
+
+$proxy->pass;
+ok(wait_until { list()->code == 200 } 4, 'up again');
+
+
+=== connections that ended while nobody used them
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+is(list()->code, 200, 'open') for 1 .. 20;
+
+my $opened = $proxy->cut;
+is(list()->code, 200, 'nobody notices') for 1 .. 20;
+ok($proxy->opened > $opened, 'there are new ones');
+
+
+=== the session is not lost with the database
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'up') for 1 .. 5;
+
+$proxy->refuse;
+select undef, undef, undef, 2.5;
+isnt(api('u1', GET => '/api/v1/session/')->code, 403, 'down, not logged out')
+    for 1 .. 5;
+
+$proxy->pass;
+ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 200 } 4, 'up');

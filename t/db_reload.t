@@ -1,0 +1,78 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# workers that end: no connection of ours keeps them, no write is lost
+
+use Test::Nginx::Socket 'no_plan';
+use Test::Nginx::Util qw(get_pid_from_pidfile);
+use Chat;
+
+sub signal_master {
+    my ($signal) = @_;
+
+    kill $signal => get_pid_from_pidfile('signal_master');
+}
+
+sub gone {
+    my (@pids) = @_;
+
+    # the shutdown time-out of these tests is 3 seconds
+    return wait_until { !kill 0, @pids } 2;
+}
+
+sub connections {
+    return sql("SELECT COUNT(*) FROM information_schema.processlist
+                WHERE user = 'chat'");
+}
+
+run_tests();
+
+
+__DATA__
+
+=== after a reload the old workers end, and so do their connections
+--- then
+for (1 .. 40) {
+    is(api('u1', GET => '/api/v1/message/')->code, 200, 'connected');
+}
+
+my @old = worker_pids();
+ok(connections() >= 1, 'they have connections');
+
+signal_master('HUP');
+ok(gone(@old), 'the old workers are gone');
+ok(wait_until { connections() == 0 }, 'their connections too');
+
+is(api('u1', GET => '/api/v1/message/')->code, 200, 'new ones work');
+unlike(error_log(), qr/open socket/, 'nothing was left open');
+
+
+=== a send that waits for the database is finished before the worker ends
+--- workers: 1
+--- then
+my $other = connect_db();
+message('u1', 'u2', 'hello');
+$other->begin_work;
+$other->selectall_arrayref('SELECT * FROM chat_conversation FOR UPDATE');
+
+my $code;
+request('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'mine' })
+    ->then(sub { $code = $_[0]->code });
+
+ok(wait_until {
+    sql("SELECT COUNT(*) FROM information_schema.innodb_trx
+         WHERE trx_state = 'LOCK WAIT'");
+}, 'it waits');
+
+my @old = worker_pids();
+signal_master('HUP');
+wait_until { 0 } 0.5;
+ok(kill(0, @old), 'the old worker waits too');
+
+$other->rollback;
+ok(wait_until { defined $code }, 'it ends');
+is($code, 201, 'well');
+is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'mine'"), 1,
+   'stored');
+ok(gone(@old), 'the old worker is gone');
