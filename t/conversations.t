@@ -270,8 +270,8 @@ id=1
 
 === the name, encoded
 --- given
-sql("UPDATE chat_user SET username = 'ü.2+@' WHERE id = 2");
-message('ü.2+@' => 'u1', 1);
+sql("UPDATE chat_user SET username = 'ü.2+\@' WHERE id = 2");
+message('ü.2+\@' => 'u1', 1);
 --- as: u1
 --- type: json
 --- request

@@ -155,7 +155,7 @@ OPTIONS /api/v1/message/
 === a bearer token cannot be borrowed
 --- type: json
 --- more_headers eval
-'Authorization: Bearer ' . token('u1') . "\n"
+'Authorization: Bearer ' . Chat::token('u1') . "\n"
 . "Origin: https://evil.example\nSec-Fetch-Site: cross-site"
 --- request
 POST /api/v1/message/

@@ -114,7 +114,7 @@ sql("UPDATE chat_message SET client_id = 'key-1'");
 --- type: multipart
 --- request eval
 "POST /api/v1/message/\n"
-. multipart(recipient => 'u2', body => 'hello', client_id => 'key-1')
+. Chat::multipart(recipient => 'u2', body => 'hello', client_id => 'key-1')
 --- json
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 

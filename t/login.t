@@ -60,7 +60,7 @@ is(api('', GET => '/', undef, Cookie => $cookie)->code, 200, 'the page');
 === multipart
 --- type: multipart
 --- request eval
-"POST /login/\n" . multipart(username => 'u1', password => 'correct horse')
+"POST /login/\n" . Chat::multipart(username => 'u1', password => 'correct horse')
 --- error_code: 302
 --- response_headers
 Location: /

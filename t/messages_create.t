@@ -60,7 +60,7 @@ recipient=u2&body=hello+there+%26+100%25+%C3%A4
 --- as: u1
 --- type: multipart
 --- request eval
-"POST /api/v1/message/\n" . multipart(recipient => 'u2', body => "two\r\nlines")
+"POST /api/v1/message/\n" . Chat::multipart(recipient => 'u2', body => "two\r\nlines")
 --- error_code: 201
 --- json
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"two\r\nlines"}
@@ -258,7 +258,7 @@ x=1
 --- as: u1
 --- type: multipart
 --- request eval
-"POST /api/v1/message/\n" . multipart(x => 1)
+"POST /api/v1/message/\n" . Chat::multipart(x => 1)
 --- error_code: 400
 --- response_body chomp
 {"recipient":["This field is required."],"body":["This field is required."]}
@@ -322,7 +322,7 @@ recipient=&body=
 --- as: u1
 --- type: multipart
 --- request eval
-"POST /api/v1/message/\n" . multipart(recipient => '', body => '')
+"POST /api/v1/message/\n" . Chat::multipart(recipient => '', body => '')
 --- error_code: 400
 --- response_body chomp
 {"recipient":["This field may not be blank."],"body":["This field may not be blank."]}
@@ -354,7 +354,7 @@ recipient=u2&body=+%0A%E3%80%80+
 --- as: u1
 --- type: multipart
 --- request eval
-"POST /api/v1/message/\n" . multipart(recipient => 'u2', body => " \r\n\t")
+"POST /api/v1/message/\n" . Chat::multipart(recipient => 'u2', body => " \r\n\t")
 --- error_code: 400
 --- response_body chomp
 {"body":["This field may not be blank."]}
@@ -564,7 +564,7 @@ recipient=u3&recipient=u2&body=one&body=two
 --- as: u1
 --- type: multipart/form-data
 --- request eval
-"POST /api/v1/message/\n" . multipart(recipient => 'u2', body => 'x')
+"POST /api/v1/message/\n" . Chat::multipart(recipient => 'u2', body => 'x')
 --- error_code: 400
 --- response_body_like: ^\{"detail":"Multipart form parse error - [^"]+"\}$
 
@@ -619,7 +619,7 @@ recipient=nobody&body=hello
 --- as: u1
 --- type: multipart
 --- request eval
-"POST /api/v1/message/\n" . multipart(recipient => 'nobody', body => 'x')
+"POST /api/v1/message/\n" . Chat::multipart(recipient => 'nobody', body => 'x')
 --- error_code: 404
 --- response_body chomp
 {"detail":"Not found."}
@@ -736,7 +736,7 @@ qr/"body":"(?:😀){4000}"\}$/
 --- as: u1
 --- type: multipart
 --- request eval
-"POST /api/v1/message/\n" . multipart(recipient => 'u2', body => 'x' x 4001)
+"POST /api/v1/message/\n" . Chat::multipart(recipient => 'u2', body => 'x' x 4001)
 --- error_code: 400
 --- response_body chomp
 {"body":["Ensure this field has no more than 4000 characters."]}

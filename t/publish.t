@@ -47,7 +47,7 @@ my $socket = web_socket('u2');
 
 is(send_message()->code, 201, 'sent');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'stored');
-wait_until { 0 } 0.3;
+settle();
 is_deeply($socket->{frames}, [], 'not told');
 
 
@@ -134,12 +134,12 @@ wait_until {
     my $now = sql('SELECT COUNT(*) FROM chat_message');
     my $still = $now == $stored;
     $stored = $now;
-    wait_until { 0 } 0.2;
+    settle();
     $still;
 };
 
 cmp_ok($stored, '>', 0, 'some were stored');
-ok(wait_until { @{ $socket->{frames} } >= $stored } 3, 'all of them are told')
+ok(wait_until { @{ $socket->{frames} } >= $stored }, 'all of them are told')
     or diag(@{ $socket->{frames} } . " of $stored");
 is(scalar @{ $socket->{frames} }, $stored, 'once');
 is(scalar sql('SELECT SUM(message_count) FROM chat_conversation'), $stored,
@@ -159,9 +159,9 @@ $other->do('SELECT * FROM chat_conversation FOR UPDATE');
 
 my $sender = IO::Socket::INET->new(PeerAddr => url('') =~ s{.*//}{}r);
 $sender->syswrite(raw_send('late'));
-wait_until { 0 } 0.3;
+settle();
 reset_by_peer($sender);
-wait_until { 0 } 0.3;
+settle();
 $other->rollback;
 
 ok(wait_until { @{ $socket->{frames} } }, 'told');
@@ -212,7 +212,7 @@ ok(wait_until { my @now = worker_pids();
    'another takes its place');
 
 # nchan needs a moment to hear of the new one
-wait_until { 0 } 0.5;
+settle();
 
 my %codes;
 $codes{ send_message()->code }++ for 1 .. 20;
@@ -247,7 +247,7 @@ $send = sub {
 };
 
 $send->() for 1 .. 6;
-ok(wait_until { $ended == 100 } 30, 'all have ended') or diag($ended);
+ok(wait_until { $ended == 100 }, 'all have ended') or diag($ended);
 
 my %rows = sql('SELECT client_id, id FROM chat_message');
 is_deeply([grep { $rows{$_} != $stored{$_} } keys %stored], [],
@@ -275,7 +275,7 @@ is(send_message()->code, 201, 'before');
 
 kill 'HUP', master_pid();
 ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
-                      worker_pids() } 6,
+                      worker_pids() },
    'the old workers have gone') or diag(join ' ', @before, '-', worker_pids());
 
 my $socket = web_socket('u2');
@@ -290,10 +290,10 @@ my @sockets = map { web_socket('u2') } 1 .. 6;
 my @before = worker_pids();
 
 kill 'HUP', master_pid();
-ok(wait_until { (grep { $_->{closed} } @sockets) == 6 } 6,
+ok(wait_until { (grep { $_->{closed} } @sockets) == 6 },
    'the sockets are closed');
 ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
-                      worker_pids() } 6,
+                      worker_pids() },
    'the old workers have gone');
 
 my $socket = web_socket('u2');
@@ -324,7 +324,7 @@ $send = sub {
 };
 
 $send->() for 1 .. 6;
-ok(wait_until { $ended == 150 } 30, 'all have ended') or diag($ended);
+ok(wait_until { $ended == 150 }, 'all have ended') or diag($ended);
 is("@bad", '', 'by 201');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 150, 'each is stored once');
 --- no_error_log

@@ -153,7 +153,7 @@ GET /api/v1/session/
 --- server
 chat_cookie sessionid secure=on;
 --- more_headers eval
-'Cookie: __Host-sessionid=' . token('u1')
+'Cookie: __Host-sessionid=' . Chat::token('u1')
 --- request
 GET /api/v1/session/
 --- json
@@ -415,7 +415,7 @@ sql('DELETE FROM chat_session');
 add_session('u1', lasts => 2);
 --- then
 is(api('u1', GET => '/api/v1/session/')->code, 200, 'good') for 1 .. 4;
-ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 } 4,
+ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 },
    'over');
 
 
@@ -436,7 +436,7 @@ chat_session_check 1s;
 --- then
 is(api('u1', GET => '/api/v1/session/')->code, 200, 'good') for 1 .. 4;
 sql('DELETE FROM chat_session WHERE user_id = 1');
-ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 } 3,
+ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 },
    'over');
 
 

@@ -171,7 +171,7 @@ HEAD /api/v1/user/
 --- response_body
 --- response_headers
 Content-Type: application/json
-Content-Length: 58
+Content-Length: 55
 
 
 === OPTIONS

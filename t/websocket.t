@@ -19,12 +19,6 @@ sub send_message {
     return $res->json->{id};
 }
 
-# settle: time for a frame that should not come
-
-sub settle {
-    wait_until { 0 } 0.3;
-}
-
 # storm N: N sends from six connections; each 201 is to be stored once, and
 # told once to each side
 
@@ -67,7 +61,7 @@ sub storm {
 
     $send->() for 1 .. 6;
 
-    ok(wait_until { $answered == $total } 30, "all $total are answered")
+    ok(wait_until { $answered == $total }, "all $total are answered")
         or diag($answered);
     is("@bad", '', 'by 201');
     is(scalar sql('SELECT COUNT(*) FROM chat_message'), $total,
@@ -78,7 +72,7 @@ sub storm {
                                     sort { $a <=> $b } @{ $expected{$who} };
 
         for my $socket (@{ $socket{$who} }) {
-            wait_until { @{ $socket->{frames} } >= @{ $expected{$who} } } 5;
+            wait_until { @{ $socket->{frames} } >= @{ $expected{$who} } };
 
             # across workers the order is not promised
             my @frames = sort { ($a =~ /(\d+)/)[0] <=> ($b =~ /(\d+)/)[0] }
@@ -209,7 +203,7 @@ for my $header (
 
     is($res->code, 201, "$header->[0]: sent");
     $n++;
-    ok(wait_until { @{ $socket->{frames} } == $n } 2, 'told')
+    ok(wait_until { @{ $socket->{frames} } == $n }, 'told')
         or last;
 }
 
@@ -353,10 +347,10 @@ is(join(' ', map { $_->{code} } @sockets), join(' ', (101) x 8), 'open');
 
 api('u1', DELETE => '/api/v1/session/');
 
-ok(wait_until { (grep { $_->{closed} } @sockets) == 8 } 5, 'all are closed')
+ok(wait_until { (grep { $_->{closed} } @sockets) == 8 }, 'all are closed')
     or diag(scalar grep { $_->{closed} } @sockets);
-ok(wait_until { $stream->{closed} } 5, 'the EventSource as well');
-ok(wait_until { $poll->{closed} } 5, 'and the long poll');
+ok(wait_until { $stream->{closed} }, 'the EventSource as well');
+ok(wait_until { $poll->{closed} }, 'and the long poll');
 is($other->{closed}, undef, 'another session of the person is not');
 is($peer->{closed}, undef, "nor another person's");
 is(web_socket('u1')->{code}, 403, 'no way back');
@@ -378,7 +372,7 @@ my $mine = web_socket('u1');
 api('u1', POST => '/api/v1/password/',
     { old_password => 'correct horse', new_password => 'battery staple' });
 
-ok(wait_until { (grep { $_->{closed} } @others) == 4 } 5, 'they are closed');
+ok(wait_until { (grep { $_->{closed} } @others) == 4 }, 'they are closed');
 is($mine->{closed}, undef, 'this one is not');
 
 
@@ -390,7 +384,7 @@ my @sockets = map { web_socket('u1') } 1 .. 4;
 my $peer = web_socket('u2');
 
 sql('DELETE FROM chat_session WHERE user_id = 1');
-ok(wait_until { (grep { $_->{closed} } @sockets) == 4 } 15, 'they are closed')
+ok(wait_until { (grep { $_->{closed} } @sockets) == 4 }, 'they are closed')
     or diag(scalar grep { $_->{closed} } @sockets);
 is($peer->{closed}, undef, "another person's is not");
 
@@ -405,7 +399,7 @@ add_session('u1', lasts => 2);
 my @sockets = map { web_socket('u1') } 1 .. 4;
 
 is(join(' ', map { $_->{code} } @sockets), '101 101 101 101', 'open');
-ok(wait_until { (grep { $_->{closed} } @sockets) == 4 } 15, 'they are closed')
+ok(wait_until { (grep { $_->{closed} } @sockets) == 4 }, 'they are closed')
     or diag(scalar grep { $_->{closed} } @sockets);
 
 

@@ -44,7 +44,7 @@ use Time::HiRes ();
 
 our @EXPORT = qw(
     sql connect_db message token add_session set_password
-    api request web_socket event_source long_poll wait_until texts
+    api request web_socket event_source long_poll wait_until settle texts
     close_all multipart master_pid worker_pids error_log url
 );
 
@@ -452,22 +452,38 @@ sub api {
 }
 
 
-# wait_until { CONDITION } [SECONDS]: whether it came true in time
+# wait_until { CONDITION } or wait_until(sub { CONDITION }, SECONDS): whether it
+# came true in time
 
 sub wait_until(&;$) {
     my ($condition, $seconds) = @_;
 
-    my $end = Time::HiRes::time() + ($seconds // 5);
+    my $end = Time::HiRes::time() + ($seconds // 15);
 
     until ($condition->()) {
         return 0 if Time::HiRes::time() > $end;
 
-        my $timer = Mojo::IOLoop->timer(0.01 => sub { Mojo::IOLoop->stop });
-        Mojo::IOLoop->start;
-        Mojo::IOLoop->remove($timer);
+        go_on(0.01);
     }
 
     return 1;
+}
+
+
+# settle [SECONDS]: time for what should not happen
+
+sub settle {
+    my ($seconds) = @_;
+
+    go_on($seconds // 0.3);
+}
+
+
+sub go_on {
+    my ($seconds) = @_;
+
+    Mojo::IOLoop->timer($seconds => sub { Mojo::IOLoop->stop });
+    Mojo::IOLoop->start;
 }
 
 
@@ -562,7 +578,7 @@ sub long_poll {
     my $stream = stream($who, %headers);
 
     # nchan says nothing until there is a message: let it get the request
-    wait_until { defined $stream->{code} } 0.3;
+    settle();
 
     return $stream;
 }
