@@ -3,10 +3,9 @@
  */
 
 /*
- * The page, on top of chat.js.  Whatever happens, draw() makes the page equal to
- * what the library knows.  The address decides what is open: "#/bob".
- *
- * Text from people goes into the page as textContent, never as HTML.
+ * The page, on top of chat.js.  Whatever happens, draw() makes the page show
+ * what the library knows.  The address says what is open: "#/bob".  Text from
+ * people goes into the page as textContent, never as HTML.
  */
 
 import { Chat } from './chat.js';
@@ -17,8 +16,8 @@ const chat = new Chat();
 const log = $('log');
 const text = $('text');
 
-const TOGETHER = 5 * 60e3;   // messages this near belong together
-const NEAR = 60;             // pixels from the end that count as the end
+const TOGETHER = 5 * 60e3;   // milliseconds between messages of one group
+const NEAR = 60;             // pixels from an end that count as the end
 
 /* What the page knows besides the library. */
 const drafts = new Map();
@@ -43,12 +42,6 @@ function setText(node, value) {
   if (node.textContent !== value) {
     node.textContent = value;
   }
-}
-
-
-function setIcon(svg, name, label) {
-  svg.firstElementChild.setAttribute('href', `#i-${name}`);
-  svg.setAttribute('aria-label', label);
 }
 
 
@@ -105,11 +98,6 @@ function cache(make) {
 }
 
 
-function announce(words) {
-  $('spoken').textContent = words;
-}
-
-
 /* A word of success that goes away by itself. */
 function notice(words) {
   $('notice').textContent = words;
@@ -122,21 +110,17 @@ function notice(words) {
 const formats = {
   time: { hour: 'numeric', minute: '2-digit' },
   weekday: { weekday: 'short' },
-  short: { day: 'numeric', month: 'short' },
-  old: { day: 'numeric', month: 'short', year: 'numeric' },
-  day: { weekday: 'long', day: 'numeric', month: 'long' },
-  oldDay: { day: 'numeric', month: 'long', year: 'numeric' },
+  date: { dateStyle: 'medium' },
+  day: { dateStyle: 'full' },
   full: { dateStyle: 'full', timeStyle: 'short' },
 };
 
 for (const [name, options] of Object.entries(formats)) {
-  const format = new Intl.DateTimeFormat(undefined, options);
-
-  formats[name] = (date) => format.format(date);
+  formats[name] = new Intl.DateTimeFormat(undefined, options).format;
 }
 
 
-/* Midnights between then and now; days of 23 and 25 hours are counted too. */
+/* Midnights between then and now; days of 23 and 25 hours count as well. */
 function daysAgo(date) {
   const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
 
@@ -144,29 +128,16 @@ function daysAgo(date) {
 }
 
 
-function inList(date) {
-  const days = daysAgo(date);
-
-  if (days < 1) {
-    return formats.time(date);
-  }
-
-  if (days < 7) {
-    return days === 1 ? 'Yesterday' : formats.weekday(date);
-  }
-
-  return days < 300 ? formats.short(date) : formats.old(date);
+function dayName(date, format = formats.day) {
+  return ['Today', 'Yesterday'][daysAgo(date)] ?? format(date);
 }
 
 
-function onSeparator(date) {
+function inList(date) {
   const days = daysAgo(date);
 
-  if (days < 2) {
-    return days < 1 ? 'Today' : 'Yesterday';
-  }
-
-  return days < 300 ? formats.day(date) : formats.oldDay(date);
+  return days < 1 ? formats.time(date)
+                  : dayName(date, days < 7 ? formats.weekday : formats.date);
 }
 
 
@@ -216,7 +187,8 @@ const personNode = cache((user) => {
   const node = copy('t-person');
 
   node.firstElementChild.href = `#/${encodeURIComponent(user)}`;
-  node.querySelector('.name').textContent = user === chat.me ? `${user} (you)` : user;
+  setText(node.querySelector('.name'),
+          user === chat.me ? `${user} (you)` : user);
   setAvatar(node.querySelector('.avatar'), user);
 
   return node;
@@ -229,15 +201,8 @@ function drawPerson(user) {
   const link = node.firstElementChild;
   const badge = node.querySelector('.badge');
 
-  if (open?.user === user) {
-    link.setAttribute('aria-current', 'true');
-
-  } else {
-    link.removeAttribute('aria-current');
-  }
-
+  link.ariaCurrent = open?.user === user ? 'true' : null;
   link.classList.toggle('brief', !last);
-  link.classList.toggle('unread', unread > 0);
   badge.hidden = unread === 0;
   setText(badge.firstElementChild, unread > 99 ? '99+' : String(unread));
 
@@ -263,18 +228,10 @@ function drawPeople() {
   arrange($('others'), others.map(drawPerson));
 
   $('others-title').hidden = others.length === 0;
+  $('nobody').hidden = !error && (more || recent.length + others.length > 0);
+  setText($('nobody'), error?.message
+    ?? (query ? `Nobody found for “${query}”.` : 'Nobody else is here yet.'));
 
-  let words = '';
-
-  if (error) {
-    words = error.message;
-
-  } else if (!more && recent.length + others.length === 0) {
-    words = query ? `Nobody found for “${query}”.` : 'Nobody else is here yet.';
-  }
-
-  $('nobody').hidden = !words;
-  setText($('nobody'), words);
   morePeople();
 }
 
@@ -283,6 +240,8 @@ const dayNode = cache(() => copy('t-day'));
 const newNode = copy('t-new');
 
 const messageNode = cache(() => copy('t-message'));
+
+const STATES = { pending: 'Sending', sent: 'Sent', failed: 'Not sent' };
 
 
 function drawMessage(message, first, last) {
@@ -294,8 +253,7 @@ function drawMessage(message, first, last) {
   const fault = node.querySelector('.fault');
 
   node.dataset.key = key;
-  node.className = 'message';
-  node.classList.add(mine ? 'mine' : 'theirs', state);
+  node.className = `message ${mine ? 'mine' : 'theirs'} ${state}`;
   node.classList.toggle('first', first);
   node.classList.toggle('last', last);
 
@@ -304,8 +262,8 @@ function drawMessage(message, first, last) {
   setTime(node.querySelector('time'), message.timestamp, formats.time);
 
   icon.toggleAttribute('hidden', !mine);
-  setIcon(icon, state,
-          { pending: 'Sending', sent: 'Sent', failed: 'Not sent' }[state]);
+  icon.firstElementChild.setAttribute('href', `#i-${state}`);
+  icon.setAttribute('aria-label', STATES[state]);
 
   fault.hidden = state !== 'failed';
 
@@ -334,8 +292,9 @@ function messageNodes(conversation) {
   const newId = firstUnread(conversation);
   const all = [...conversation.messages, ...conversation.outbox];
   const day = ({ timestamp }) => new Date(timestamp).toDateString();
+  const time = ({ timestamp }) => Date.parse(timestamp);
   const together = (a, b) => a && b && a.user === b.user && day(a) === day(b)
-    && b.id !== newId && Date.parse(b.timestamp) - Date.parse(a.timestamp) < TOGETHER;
+    && b.id !== newId && time(b) - time(a) < TOGETHER;
 
   all.forEach((message, i) => {
     const before = all[i - 1];
@@ -343,7 +302,7 @@ function messageNodes(conversation) {
     if (!before || day(before) !== day(message)) {
       const node = dayNode(`${open.user} ${day(message)}`);
 
-      setText(node.firstElementChild, onSeparator(new Date(message.timestamp)));
+      setText(node.firstElementChild, dayName(new Date(message.timestamp)));
       nodes.push(node);
     }
 
@@ -395,9 +354,9 @@ function drawConversation() {
   if (!open.placed && nodes.length > 0 && !conversation.loading) {
     open.placed = true;
 
-    // unread ones that do not fit begin at the top
+    // where more is unread than fits, reading begins at the top of it
     if (newNode.isConnected) {
-      log.scrollTop += Math.min(0, newNode.getBoundingClientRect().top - top - 8);
+      log.scrollTop += Math.min(0, newNode.getBoundingClientRect().top - top);
     }
   }
 
@@ -446,7 +405,7 @@ async function morePeople() {
   const current = people;
   const { query, loading, error } = current;
   const { scrollHeight, scrollTop, clientHeight } = $('lists');
-  const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < 200;
+  const near = scrollTop + 2 * clientHeight > scrollHeight;
   const inbox = chat.more && query === '';
 
   if (loading || error || !near || !(inbox || current.more)) {
@@ -460,7 +419,7 @@ async function morePeople() {
       await chat.moreConversations();
 
     } else {
-      const page = await chat.people({ search: query, after: current.found.at(-1) });
+      const page = await chat.people(query, current.found.at(-1));
 
       current.found.push(...page.results.map(({ username }) => username));
       current.more = page.has_more;
@@ -475,10 +434,8 @@ async function morePeople() {
 }
 
 
-$('lists').addEventListener('scroll', morePeople);
-
-$('older').querySelector('button')
-  .addEventListener('click', () => chat.older(open.user));
+$('lists').onscroll = morePeople;
+$('older').querySelector('button').onclick = () => chat.older(open.user);
 
 
 // ---- reading
@@ -505,7 +462,7 @@ function readSoon() {
 
 let wasAtEnd = true;
 
-log.addEventListener('scroll', () => {
+log.onscroll = () => {
   wasAtEnd = atEnd();
 
   if (!open) {
@@ -519,7 +476,7 @@ log.addEventListener('scroll', () => {
 
   drawPill();
   older();
-});
+};
 
 // neither a phone's keyboard nor a growing field may hide the last message
 new ResizeObserver(() => {
@@ -528,10 +485,10 @@ new ResizeObserver(() => {
   }
 }).observe(log);
 
-$('pill').addEventListener('click', () => {
+$('pill').onclick = () => {
   toEnd();
   text.focus();
-});
+};
 
 addEventListener('focus', readSoon);
 document.addEventListener('visibilitychange', readSoon);
@@ -623,23 +580,23 @@ function send() {
 }
 
 
-text.addEventListener('input', grow);
+text.oninput = grow;
 
-text.addEventListener('keydown', (event) => {
-  // Enter that ends the composing of a character does not send
+text.onkeydown = (event) => {
+  // the Enter that ends the composing of a character does not send
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     send();
   }
-});
+};
 
-$('composer').addEventListener('submit', (event) => {
+$('composer').onsubmit = (event) => {
   event.preventDefault();
   send();
   text.focus();
-});
+};
 
-$('messages').addEventListener('click', ({ target }) => {
+$('messages').onclick = ({ target }) => {
   const { key } = target.closest('.message')?.dataset ?? {};
 
   if (target.value === 'retry') {
@@ -655,25 +612,25 @@ $('messages').addEventListener('click', ({ target }) => {
   if (target.value) {
     text.focus();
   }
-});
+};
 
 
 // ---- finding people
 
 let searchTimer = 0;
 
-$('search').addEventListener('input', () => {
+$('search').oninput = () => {
   clearTimeout(searchTimer);
   searchTimer = setTimeout(() => {
     people = search($('search').value.trim());
     $('lists').scrollTop = 0;
     draw();
   }, 150);
-});
+};
 
 
 /* Arrows walk the list; Enter in the field takes the first. */
-document.querySelector('.people').addEventListener('keydown', (event) => {
+$('people').onkeydown = (event) => {
   const links = [...document.querySelectorAll('.person')];
   const at = links.indexOf(document.activeElement);
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -686,12 +643,12 @@ document.querySelector('.people').addEventListener('keydown', (event) => {
   } else if (event.key === 'Enter' && searching) {
     links[0]?.click();
   }
-});
+};
 
 
 // ---- account
 
-$('logout').addEventListener('click', async () => {
+$('logout').onclick = async () => {
   try {
     await chat.logout();
     location.assign('/login/');
@@ -699,35 +656,34 @@ $('logout').addEventListener('click', async () => {
   } catch (error) {
     notice(error.message);
   }
-});
+};
 
-$('change-password').addEventListener('click', () => {
+$('change-password').onclick = () => {
   $('menu').hidePopover();
   $('password').showModal();
-});
+};
 
-$('password-cancel').addEventListener('click', () => $('password').close());
-$('password').addEventListener('close', () => {
-  $('password').querySelector('form').reset();
-  setText($('password').querySelector('.error'), '');
-});
+$('password-cancel').onclick = () => $('password').close();
 
-$('password').addEventListener('submit', async (event) => {
-  const { old, new: fresh } = event.target.elements;
-  const fault = event.target.querySelector('.error');
+$('password').onclose = () => {
+  $('password-form').reset();
+  setText($('password-error'), '');
+};
 
+$('password-form').onsubmit = async (event) => {
   event.preventDefault();
-  fault.textContent = '';
+  setText($('password-error'), '');
 
   try {
-    await chat.changePassword(old.value, fresh.value);
+    await chat.changePassword($('old-password').value,
+                              $('new-password').value);
     $('password').close();
     notice('Your password is changed.');
 
   } catch (error) {
-    fault.textContent = error.message;
+    setText($('password-error'), error.message);
   }
-});
+};
 
 
 // ---- what the library tells
@@ -740,11 +696,11 @@ chat.addEventListener('message', ({ detail: message }) => {
   }
 
   if (message.user !== open?.user) {
-    announce(`New message from ${message.user}`);
+    $('spoken').textContent = `New message from ${message.user}`;
     return;
   }
 
-  announce(`${message.user}: ${message.body}`);
+  $('spoken').textContent = `${message.user}: ${message.body}`;
 
   if (!atEnd()) {
     open.below++;
@@ -798,8 +754,8 @@ async function start() {
 
   $('lost').textContent = '';
   setAvatar($('me').querySelector('.avatar'), chat.me);
-  $('me').querySelector('.name').textContent = chat.me;
-  $('password').querySelector('[name=username]').value = chat.me;
+  setText($('me').querySelector('.name'), chat.me);
+  $('username').defaultValue = chat.me;
   $('app').hidden = false;
   route();
 }

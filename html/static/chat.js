@@ -13,76 +13,59 @@
  *     chat.send('bob', 'Hello');
  *
  * The server's database is the truth.  The socket only says "there is a message
- * number 4711", and may lose even that: what was missed is asked for after each
- * connect and about once a minute, by the cursor of the time before.
+ * 4711", and may lose even that: after each connect, and once a minute, all
+ * since the last such time is asked for, by a cursor.
  */
 
-const TIMEOUT = 15e3;         // of a request or a handshake, in milliseconds
-const WATCH = 60e3;           // between two looks at what the socket may have lost
-const STABLE = 10e3;          // a connection that lived this long was a good one
-const BACKOFF = [500, 30e3];  // between two tries to connect: first, longest
-const BURST = 3;              // with more news than this, one request fetches all
+const TIMEOUT = 15e3;         // milliseconds for a request or a handshake
+const WATCH = 60e3;           // between two looks at what the socket lost
+const STABLE = 10e3;          // a connection that lived so long was a good one
+const BACKOFF = [500, 30e3];  // the first and the longest pause between tries
+const BURST = 3;              // of more new messages, one request fetches all
 const PAGE = 15;              // messages a page of history
 const BATCH = 100;            // messages a request when catching up
 
+const SENTENCES = {
+  0: 'The server cannot be reached.',
+  413: 'That is too long.',
+  500: 'The server is not ready. Please try again in a moment.',
+};
 
-/** A request that failed.  `message` is a sentence for people. */
+
+/** A request that failed; `message` is a sentence for people. */
 export class ChatError extends Error {
 
-  /**
-   * @param {number} status  of HTTP; 0 when there was no answer
-   * @param {object} [data]  the answer's body
-   * @param {number} [retryAfter]  seconds the server asks to wait
-   */
-  constructor(status, data, retryAfter = 0) {
-    super(ChatError.#sentence(status, data, retryAfter));
+  /** status: of HTTP, 0 without an answer; retryAfter: seconds */
+  constructor(status, answer, retryAfter = 0) {
+    const [told] = Object.values(answer ?? {}).flat();
+
+    super(status === 429
+          ? `Too many tries. Please wait ${retryAfter || 'some'} seconds.`
+          : SENTENCES[Math.min(status, 500)] ?? told ?? `Error ${status}.`);
+
     this.status = status;
     this.retryAfter = retryAfter;
   }
 
-  /** True when the same request may well succeed later. */
+  /** The same request may well succeed later. */
   get passing() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
-  }
-
-  static #sentence(status, data, retryAfter) {
-    if (status === 0) {
-      return 'The server cannot be reached.';
-    }
-
-    if (status === 429) {
-      return 'Too many tries. Please wait '
-             + (retryAfter ? `${retryAfter} seconds.` : 'a little.');
-    }
-
-    if (status === 413) {
-      return 'That is too long.';
-    }
-
-    if (status >= 500) {
-      return 'The server is not ready. Please try again in a moment.';
-    }
-
-    const [first] = Object.values(data ?? {}).flat();
-
-    return typeof first === 'string' ? first : `The server said no (${status}).`;
   }
 }
 
 
-/** What is known of the conversation with one person. */
 class Conversation {
   user;             // the other one's name
-  last = null;      // the latest message, for the list
+  last = null;      // the latest message
   unread = 0;
   readId = 0;       // the latest message read
 
-  opened = false;   // whether anybody asked for the messages
-  messages = [];    // without gaps, oldest first
-  outbox = [];      // { clientId, body, timestamp, state, error }, state is
-                    // "pending" or "failed"
+  opened = false;   // somebody asked for the messages
+  messages = [];    // oldest first, none missing in between
+  outbox = [];      // { clientId, user, body, timestamp, state, error }, the
+                    // state is "pending" or "failed"
   more = true;      // there are older ones on the server
-  loading = null;   // a promise while a page is on its way
+  loading = null;   // a promise, while a page is on its way
   error = null;     // why the last page did not come
 
   cursor = 'latest';
@@ -92,7 +75,7 @@ class Conversation {
     this.user = user;
   }
 
-  /** Puts a message where its id belongs; a second time does nothing. */
+  /* Where its id belongs; a second time does nothing. */
   add(message) {
     let at = this.messages.length;
 
@@ -132,7 +115,6 @@ function stream(source, on) {
 
 function longPoll(url, on) {
   const control = new AbortController();
-  const options = { signal: control.signal, cache: 'no-store' };
   let timer;
 
   async function poll() {
@@ -140,7 +122,10 @@ function longPoll(url, on) {
       // once this one waits, open() makes up for what came before it
       timer = setTimeout(on.open, 250);
 
-      const response = await fetch(url, options);
+      const response = await fetch(url, {
+        cache: 'no-store',
+        signal: control.signal,
+      });
 
       if (response.ok) {
         on.hint(await response.text());
@@ -161,13 +146,13 @@ function longPoll(url, on) {
 
 
 /*
- * Keeps one connection: tries again with growing, jittered pauses, and goes over
- * to the next transport when this one twice did not open though the server was
- * there.  A fallback that breaks leads back to the WebSocket.
+ * Keeps one connection: tries again with growing, jittered pauses, and takes
+ * the next transport when one twice did not open though the server was there.
+ * A fallback that breaks leads back to the WebSocket.
  */
 class Link {
   #url;
-  #on;              // { open, hint, lost, reachable }
+  #on;              // open(), hint(text), lost(), reachable()
   #attempt = null;  // callbacks of any other attempt are stale
   #close = null;
   #timer = 0;
@@ -239,8 +224,7 @@ class Link {
     this.#on.lost();
 
     if (opened) {
-      this.#transport = 0;
-      this.#refusals = 0;
+      this.#transport = this.#refusals = 0;
 
       if (Date.now() - opened > STABLE) {
         this.#tries = 0;
@@ -255,8 +239,7 @@ class Link {
       return;
     }
 
-    const [first, longest] = BACKOFF;
-    const delay = Math.min(first * 2 ** this.#tries++, longest);
+    const delay = Math.min(BACKOFF[0] * 2 ** this.#tries++, BACKOFF[1]);
 
     this.#timer = setTimeout(() => this.#try(),
                              delay * (0.5 + Math.random() / 2));
@@ -268,10 +251,10 @@ class Link {
  * One person's messages.
  *
  * Events, each a CustomEvent:
- *   change   something to show has changed
- *   message  a message nobody here had seen has come; detail is the message
+ *   change   there is something else to show
+ *   message  a message has come that was not known here; it is the detail
  *   state    `state` has changed
- *   ended    the session is over: only login() helps
+ *   ended    the session is over
  */
 export class Chat extends EventTarget {
   me = null;        // one's own name
@@ -291,12 +274,12 @@ export class Chat extends EventTarget {
   #watchdog = 0;
   #stopped = false;
 
-  /** @param {string|URL} [base]  where the site's /api/v1/ and /ws are */
+  /** base: where the site's /api/v1/ and /ws are */
   constructor(base = new URL('/', location.href)) {
     super();
 
-    this.#base = new URL(base);
-    this.#link = new Link(new URL('ws', this.#base), {
+    this.#base = base;
+    this.#link = new Link(new URL('ws', base), {
       open: () => this.#connected(),
       hint: (text) => this.#hint(text),
       lost: () => this.#setState('lost'),
@@ -306,7 +289,6 @@ export class Chat extends EventTarget {
 
   // ---- session
 
-  /** @returns {Promise<{username: string}>} */
   login(username, password) {
     return this.#fetch('POST', 'session/', { username, password });
   }
@@ -325,10 +307,10 @@ export class Chat extends EventTarget {
 
   /** Loads who one is and the latest conversations, and stays connected. */
   async start() {
-    this.me = (await this.#request('GET', 'session/')).username;
+    this.me = (await this.#get('session/')).username;
 
-    // the cursor first: what comes while the inbox loads is then caught up with
-    this.#cursor = (await this.#request('GET', 'message/?after=latest')).cursor;
+    // first of all: what comes while the inbox loads is then caught up with
+    this.#cursor = (await this.#get('message/', { after: 'latest' })).cursor;
     await this.moreConversations();
 
     addEventListener('online', () => this.#wake());
@@ -344,10 +326,10 @@ export class Chat extends EventTarget {
 
   // ---- people and conversations
 
-  /** The conversations loaded, latest first. */
+  /** Those loaded, latest first. */
   get conversations() {
     return [...this.#conversations.values()]
-      .filter((conversation) => conversation.last)
+      .filter(({ last }) => last)
       .sort((a, b) => b.last.id - a.last.id);
   }
 
@@ -355,7 +337,6 @@ export class Chat extends EventTarget {
     return this.conversations.reduce((sum, { unread }) => sum + unread, 0);
   }
 
-  /** @returns {Conversation} */
   conversation(user) {
     if (!this.#conversations.has(user)) {
       this.#conversations.set(user, new Conversation(user));
@@ -373,25 +354,12 @@ export class Chat extends EventTarget {
     this.#emit('change');
   }
 
-  /**
-   * Other people, by name.
-   * @returns {Promise<{results: {username: string}[], has_more: boolean}>}
-   */
-  people({ search = '', after = '', limit = 50 } = {}) {
-    const query = new URLSearchParams({ limit });
-
-    if (search) {
-      query.set('search', search);
-    }
-
-    if (after) {
-      query.set('after', after);
-    }
-
-    return this.#request('GET', `user/?${query}`);
+  /** A page of the others, by name: { results: [{ username }], has_more } */
+  people(search = '', after = '') {
+    return this.#get('user/', { search, after, limit: 50 });
   }
 
-  /** Loads the latest messages with somebody or, after that, a page of older. */
+  /** Loads the latest messages with somebody, then page by page older ones. */
   older(user) {
     const conversation = this.conversation(user);
 
@@ -406,14 +374,12 @@ export class Chat extends EventTarget {
   }
 
   async #older(conversation) {
-    const query = new URLSearchParams({
-      target: conversation.user,
-      before: conversation.cursor,
-      limit: PAGE,
-    });
-
     try {
-      const page = await this.#request('GET', `message/?${query}`);
+      const page = await this.#get('message/', {
+        target: conversation.user,
+        before: conversation.cursor,
+        limit: PAGE,
+      });
 
       page.results.forEach((message) => conversation.add(message));
       conversation.cursor = page.cursor;
@@ -427,7 +393,7 @@ export class Chat extends EventTarget {
     this.#emit('change');
   }
 
-  /** Everything of this conversation has been read. */
+  /** All of this conversation has been read. */
   async markRead(user) {
     const conversation = this.conversation(user);
 
@@ -448,9 +414,8 @@ export class Chat extends EventTarget {
 
   /** The message is in the outbox until the server has stored it. */
   send(user, body) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
     const item = {
-      clientId: Array.from(bytes, (n) => n.toString(16).padStart(2, '0')).join(''),
+      clientId: crypto.getRandomValues(new Uint32Array(4)).join('-'),
       user: this.me,
       body: body.trim(),
       timestamp: new Date().toISOString(),
@@ -460,17 +425,16 @@ export class Chat extends EventTarget {
     this.#post(user, item);
   }
 
-  /** Tries a failed message again; the server stores it once however often. */
+  /** Tries a failed message again; it is stored once however often. */
   retry(user, clientId) {
     this.#post(user, this.#unsent(user, clientId));
   }
 
   /** Takes a failed message out of the outbox, and returns it. */
   withdraw(user, clientId) {
-    const { outbox } = this.conversation(user);
     const item = this.#unsent(user, clientId);
 
-    outbox.splice(outbox.indexOf(item), 1);
+    this.#sent(user, item);
     this.#emit('change');
 
     return item;
@@ -481,12 +445,17 @@ export class Chat extends EventTarget {
       .find((item) => item.clientId === clientId);
   }
 
+  #sent(user, item) {
+    const { outbox } = this.conversation(user);
+
+    outbox.splice(outbox.indexOf(item), 1);
+  }
+
   /* One after the other, so that they are stored in the order of writing. */
   #post(user, item) {
     const conversation = this.conversation(user);
 
     item.state = 'pending';
-    item.error = null;
     this.#emit('change');
 
     conversation.sending = conversation.sending.then(async () => {
@@ -497,7 +466,7 @@ export class Chat extends EventTarget {
           client_id: item.clientId,
         });
 
-        conversation.outbox.splice(conversation.outbox.indexOf(item), 1);
+        this.#sent(user, item);
         this.#store({ ...message, clientId: item.clientId });
 
       } catch (error) {
@@ -511,20 +480,17 @@ export class Chat extends EventTarget {
 
   #resend() {
     for (const { user, outbox } of this.#conversations.values()) {
-      for (const item of outbox) {
-        if (item.state === 'failed' && item.error.passing) {
-          this.#post(user, item);
-        }
-      }
+      outbox.filter(({ state, error }) => state === 'failed' && error.passing)
+        .forEach((item) => this.#post(user, item));
     }
   }
 
   // ---- receiving
 
   /**
-   * Fetches what was missed.  A call while one is running waits for another
-   * round: the running one may have looked too early.
-   * @returns {Promise<number>}  how many messages were new
+   * Fetches what was missed; resolves to the number of new messages.  A call
+   * while one is running waits for another round: that one may have looked too
+   * early.
    */
   catchUp() {
     this.#nextMissed ??= this.#missed.catch(() => {}).then(() => {
@@ -542,15 +508,13 @@ export class Chat extends EventTarget {
     let page;
 
     do {
-      const query = new URLSearchParams({ after: this.#cursor, limit: BATCH });
-
-      page = await this.#request('GET', `message/?${query}`);
+      page = await this.#get('message/', { after: this.#cursor, limit: BATCH });
       this.#cursor = page.cursor;
 
-      for (const message of page.results) {
-        count += this.#known.has(message.id) ? 0 : 1;
-        this.#receive(message);
-      }
+      const fresh = page.results.filter(({ id }) => !this.#known.has(id));
+
+      count += fresh.length;
+      fresh.forEach((message) => this.#receive(message));
     } while (page.has_more);
 
     this.#watch();
@@ -558,14 +522,14 @@ export class Chat extends EventTarget {
     return count;
   }
 
-  /* The socket's pings are hidden from scripts: news it kept quiet tell as well. */
+  /* Scripts cannot see a socket's pings: news that it kept quiet must tell. */
   #watch() {
     clearTimeout(this.#watchdog);
 
-    this.#watchdog = setTimeout(async () => {
+    this.#watchdog = setTimeout(() => {
       if (this.state === 'online') {
-        await this.catchUp().then((count) => count && this.#link.connect(),
-                                  () => this.#link.fail());
+        this.catchUp().then((count) => count && this.#link.connect(),
+                            () => this.#link.fail());
       }
     }, WATCH * (0.8 + Math.random() * 0.4));
   }
@@ -582,7 +546,7 @@ export class Chat extends EventTarget {
     }
   }
 
-  /* The machine is back, or somebody is looking again. */
+  /* The network is back, or somebody looks again. */
   async #wake() {
     if (this.state !== 'online') {
       this.#link.connect();
@@ -625,10 +589,8 @@ export class Chat extends EventTarget {
           await this.catchUp();
 
         } else {
-          const messages = await Promise.all(
-            ids.map((id) => this.#request('GET', `message/${id}/`)));
-
-          messages.forEach((message) => this.#receive(message));
+          (await Promise.all(ids.map((id) => this.#get(`message/${id}/`))))
+            .forEach((message) => this.#receive(message));
         }
 
       } catch {
@@ -644,12 +606,12 @@ export class Chat extends EventTarget {
    * that answer tells which of the outbox it is.
    */
   #receive(message) {
-    const conversation = this.conversation(this.#peer(message));
+    const { outbox, sending } = this.conversation(this.#peer(message));
 
     if (message.user === this.me
-        && conversation.outbox.some(({ state }) => state === 'pending'))
+        && outbox.some(({ state }) => state === 'pending'))
     {
-      conversation.sending.then(() => this.#receive(message));
+      sending.then(() => this.#receive(message));
       return;
     }
 
@@ -659,6 +621,7 @@ export class Chat extends EventTarget {
   #store(message) {
     const conversation = this.conversation(this.#peer(message));
     const { messages, last } = conversation;
+    const incoming = message.user !== this.me;
 
     if (this.#known.has(message.id)) {
       return;
@@ -672,8 +635,6 @@ export class Chat extends EventTarget {
     {
       conversation.add(message);
     }
-
-    const incoming = message.user !== this.me;
 
     if (!last || message.id > last.id) {
       conversation.last = message;
@@ -692,14 +653,11 @@ export class Chat extends EventTarget {
     return user === this.me ? recipient : user;
   }
 
-  async #inbox(before = null) {
-    const query = new URLSearchParams({ limit: 50 });
-
-    if (before !== null) {
-      query.set('before', before);
-    }
-
-    const page = await this.#request('GET', `conversation/?${query}`);
+  async #inbox(before) {
+    const page = await this.#get('conversation/', {
+      limit: 50,
+      ...before && { before },
+    });
 
     for (const row of page.results) {
       const conversation = this.conversation(row.user);
@@ -734,7 +692,11 @@ export class Chat extends EventTarget {
     this.#link.stop();
   }
 
-  /* A request of somebody who should be logged in. */
+  #get(path, query = {}) {
+    return this.#request('GET', `${path}?${new URLSearchParams(query)}`);
+  }
+
+  /* Of somebody who should be logged in. */
   async #request(method, path, data) {
     try {
       return await this.#fetch(method, path, data);
@@ -750,22 +712,19 @@ export class Chat extends EventTarget {
   }
 
   async #fetch(method, path, data) {
-    const options = {
-      method,
-      cache: 'no-store',
-      signal: AbortSignal.timeout(TIMEOUT),
-    };
-
-    if (data) {
-      options.headers = { 'Content-Type': 'application/json' };
-      options.body = JSON.stringify(data);
-    }
-
+    const headers = data && { 'Content-Type': 'application/json' };
     let response;
     let answer;
 
     try {
-      response = await fetch(new URL(`api/v1/${path}`, this.#base), options);
+      response = await fetch(new URL(`api/v1/${path}`, this.#base), {
+        method,
+        headers,
+        body: data && JSON.stringify(data),
+        cache: 'no-store',
+        signal: AbortSignal.timeout(TIMEOUT),
+      });
+
       answer = response.status === 204 ? null : await response.json();
 
     } catch {
