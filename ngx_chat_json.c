@@ -332,7 +332,18 @@ ngx_chat_json_on_null(void *data)
 static int
 ngx_chat_json_on_bool(void *data, int value)
 {
-    (void) ngx_chat_json_value(data, "bool", NGX_CHAT_FIELD_INVALID);
+    ngx_chat_field_t  *field;
+
+    field = ngx_chat_json_value(data, "bool", NGX_CHAT_FIELD_INVALID);
+
+    if (field != NULL) {
+        if (value) {
+            ngx_str_set(&field->value, "true");
+
+        } else {
+            ngx_str_set(&field->value, "false");
+        }
+    }
 
     return 1;
 }

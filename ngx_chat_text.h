@@ -22,8 +22,9 @@
 typedef enum {
     NGX_CHAT_FIELD_MISSING = 0,
     NGX_CHAT_FIELD_NULL,                      /* JSON null */
-    NGX_CHAT_FIELD_INVALID,                   /* true, an object, an array, or
-                                                 bytes that are no UTF-8 */
+    NGX_CHAT_FIELD_INVALID,                   /* an object, an array, bytes that
+                                                 are no UTF-8; true or false,
+                                                 with that word as value */
     NGX_CHAT_FIELD_TEXT                       /* a string, or a number's text */
 } ngx_chat_field_e;
 
