@@ -25,7 +25,8 @@ my @flags = split ' ', '-g -O1 -Wall -Wextra -Wshadow -Wvla -Werror
 my @includes = map { "-I$_" } "$top/t/unit", $top, "$nginx/objs",
                map { "$nginx/src/$_" } qw(core event os/unix);
 my @sources = (glob("$top/t/unit/*.c"),
-               "$top/ngx_chat_text.c", "$top/ngx_chat_json.c");
+               "$top/ngx_chat_text.c", "$top/ngx_chat_json.c",
+               "$top/ngx_chat_sql_text.c");
 
 system('cc', @flags, @includes, '-o', $test, @sources, '-lyajl') == 0
     or bail('the test does not compile');

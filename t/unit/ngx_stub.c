@@ -136,6 +136,35 @@ ngx_hextoi(u_char *line, size_t n)
 }
 
 
+u_char *
+ngx_pstrdup(ngx_pool_t *pool, ngx_str_t *src)
+{
+    u_char  *dst;
+
+    dst = ngx_pnalloc(pool, src->len);
+
+    if (dst != NULL) {
+        memcpy(dst, src->data, src->len);
+    }
+
+    return dst;
+}
+
+
+u_char *
+ngx_hex_dump(u_char *dst, u_char *src, size_t len)
+{
+    static const u_char  hex[] = "0123456789abcdef";
+
+    while (len--) {
+        *dst++ = hex[*src >> 4];
+        *dst++ = hex[*src++ & 0xf];
+    }
+
+    return dst;
+}
+
+
 /* %s, %uz and %uL only; no null at the end, as with nginx's */
 
 u_char *

@@ -21,6 +21,7 @@ main(void)
 {
     test_json();
     test_text();
+    test_sql();
 
     printf("1..%u\n", (unsigned) test_count);
 

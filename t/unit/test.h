@@ -49,6 +49,7 @@ typedef struct {
 
 void test_json(void);
 void test_text(void);
+void test_sql(void);
 
 
 void test_ok(ngx_uint_t good, const char *fmt, ...);
