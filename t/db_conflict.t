@@ -36,6 +36,8 @@ sub post {
 
 sub blocked {
     return wait_until {
+        # it is made anew only when nobody has read it for 0.1 seconds
+        wait_until { 0 } 0.12;
         sql("SELECT COUNT(*) FROM information_schema.innodb_trx
              WHERE trx_state = 'LOCK WAIT'");
     };
@@ -75,7 +77,7 @@ is(scalar sql('SELECT COUNT(*) FROM chat_writing'), 0, 'nothing is left over');
 === a lock held for too long: the send is tried again
 --- workers: 1
 --- http
-chat_db_timeout 4s;
+chat_db_timeout 2s;
 --- then
 my $other = hold();
 my @codes;
@@ -100,7 +102,7 @@ post(\@codes, 'u1', 'u2', 'first');
 ok(blocked(), 'the first waits');
 
 post(\@codes, 'u3', 'u4', "text $_") for 1 .. 20;
-wait_until { 0 } 0.5;
+settle(0.5);
 is("@codes", '', 'the others wait for it');
 
 my (undef, $before) = sql("SHOW GLOBAL STATUS LIKE 'Com_commit'");
@@ -128,7 +130,7 @@ ok(blocked(), 'the first waits');
 post(\@others, 'u3', 'u4', "text $_") for 1 .. 5;
 post(\@twice, 'u3', 'u4', 'twice', 'key-1') for 1 .. 2;
 post(\@others, 'u4', 'u3', "text $_") for 6 .. 10;
-wait_until { 0 } 0.5;
+settle(0.5);
 
 $other->rollback;
 

@@ -26,6 +26,7 @@ run_tests();
 __DATA__
 
 === down when nginx starts: other things are served, chat says 503
+--- workers: 1
 --- given
 $proxy->refuse;
 --- change
@@ -45,7 +46,7 @@ for (1 .. 10) {
 
 $proxy->pass;
 
-ok(wait_until { list()->code == 200 } 4, 'back by itself');
+ok(wait_until(sub { list()->code == 200 }, 4), 'back by itself');
 like(error_log(), qr/\[notice\].* chat: the database is back/, 'and says so');
 
 
@@ -80,7 +81,7 @@ $proxy->refuse;
 is(list()->code, 503, 'down') for 1 .. 10;
 
 $proxy->pass;
-ok(wait_until { list()->code == 200 } 4, 'up again');
+ok(wait_until(sub { list()->code == 200 }, 4), 'up again');
 
 
 === connections that ended while nobody used them
@@ -110,4 +111,4 @@ isnt(api('u1', GET => '/api/v1/session/')->code, 403, 'down, not logged out')
     for 1 .. 5;
 
 $proxy->pass;
-ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 200 } 4, 'up');
+ok(wait_until(sub { api('u1', GET => '/api/v1/session/')->code == 200 }, 4), 'up');

@@ -92,7 +92,7 @@ $proxy->hold;
 my $start = time;
 my $code;
 request('u1', GET => '/api/v1/message/')->then(sub { $code = $_[0]->code });
-wait_until { 0 } 0.2;
+settle(0.2);
 
 is(api('', GET => '/up')->code, 200, 'the rest of the site');
 ok(time - $start < 0.7, 'does not wait');
@@ -103,7 +103,7 @@ ok(time - $start > 0.9 && time - $start < 2, 'in time');
 ok(wait_until { error_log() =~ /no answer from the database/ }, 'and told');
 
 $proxy->pass;
-ok(wait_until { list()->code == 200 } 4, 'on a new connection');
+ok(wait_until(sub { list()->code == 200 }, 4), 'on a new connection');
 
 
 === a database that takes connections and does not say hello
@@ -124,7 +124,7 @@ is(list()->code, 503, 'the next one');
 ok(time - $start < 0.2, 'at once');
 
 $proxy->pass;
-ok(wait_until { list()->code == 200 } 4, 'up');
+ok(wait_until(sub { list()->code == 200 }, 4), 'up');
 
 
 === more requests than may wait
@@ -144,11 +144,11 @@ my %codes;
 request('u1', GET => '/api/v1/message/')->then(sub { $codes{$_[0]->code}++ })
     for 1 .. 20;
 
-ok(wait_until { ($codes{503} // 0) >= 12 } 1, 'most are refused at once');
+ok(wait_until(sub { ($codes{503} // 0) >= 12 }, 1), 'most are refused at once');
 is($codes{200}, undef, 'some wait');
 
 $proxy->pass;
-ok(wait_until { $codes{503} + ($codes{200} // 0) == 20 } 3, 'all are answered');
+ok(wait_until(sub { $codes{503} + ($codes{200} // 0) == 20 }, 3), 'all are answered');
 ok($codes{200} >= 4, 'those that waited');
 
 

@@ -18,7 +18,7 @@ sub gone {
     my (@pids) = @_;
 
     # the shutdown time-out of these tests is 3 seconds
-    return wait_until { !kill 0, @pids } 2;
+    return wait_until(sub { !kill 0, @pids }, 2);
 }
 
 sub connections {
@@ -61,13 +61,15 @@ request('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'mine' })
     ->then(sub { $code = $_[0]->code });
 
 ok(wait_until {
+    # it is made anew only when nobody has read it for 0.1 seconds
+    wait_until { 0 } 0.12;
     sql("SELECT COUNT(*) FROM information_schema.innodb_trx
          WHERE trx_state = 'LOCK WAIT'");
 }, 'it waits');
 
 my @old = worker_pids();
 signal_master('HUP');
-wait_until { 0 } 0.5;
+settle(0.5);
 ok(kill(0, @old), 'the old worker waits too');
 
 $other->rollback;

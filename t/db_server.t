@@ -54,10 +54,10 @@ is(api('u1', POST => '/api/v1/message/',
        { recipient => 'u2', body => 'hello' })->code, 503, 'not now');
 sql('SET GLOBAL read_only = OFF');
 
-ok(wait_until {
+ok(wait_until(sub {
     api('u1', POST => '/api/v1/message/',
         { recipient => 'u2', body => 'hello' })->code == 201
-} 4, 'then');
+}, 4), 'then');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'stored once');
 
 
@@ -70,7 +70,7 @@ like(error_log(), qr/\[error\].* chat: the database is out of reach: .*schema/,
      'and the log says why');
 
 sql('UPDATE chat_schema SET version = version - 1');
-ok(wait_until { list()->code == 200 } 4, 'until it fits');
+ok(wait_until(sub { list()->code == 200 }, 4), 'until it fits');
 
 
 === a wrong password

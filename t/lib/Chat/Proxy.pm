@@ -71,6 +71,9 @@ sub DESTROY {
 
     return if $self->{owner} != $$;
 
+    # this may be the end of the test, with its exit status in here
+    local $?;
+
     close $self->{control};
     waitpid $self->{pid}, 0;
 }
@@ -114,8 +117,10 @@ sub serve {
             }
 
             if ($listen && $socket == $listen) {
-                join_ends($listen->accept,
-                          IO::Socket::UNIX->new(Peer => $upstream), $mode);
+                my $client = $listen->accept;
+                my $server = IO::Socket::UNIX->new(Peer => $upstream);
+
+                join_ends($client, $server, $mode) if $client && $server;
                 $opened++;
                 next;
             }
@@ -137,10 +142,13 @@ sub serve {
 sub change_mode {
     my ($mode, $listen, $path) = @_;
 
-    drop($_) for $mode =~ /refuse|cut/ ? values %servers : ();
+    if ($mode =~ /refuse|cut/) {
+        my @all = values %servers;
+        drop($_) for @all;
+    }
 
     if ($mode eq 'refuse') {
-        $select->remove($listen);
+        $select->remove($listen) if $listen;
         unlink $path;
         return undef;
     }
@@ -164,8 +172,6 @@ sub change_mode {
 
 sub join_ends {
     my ($client, $server, $mode) = @_;
-
-    return if !$client || !$server;
 
     $peer{$client} = $server;
     $peer{$server} = $client;
