@@ -147,11 +147,11 @@ ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
     my->setup = 1;
     my->text = my->setup_text;
 
-    /* a lock must give up before the job does, to be told from a dead server */
+    /* seconds; a lock that gives up at half time leaves the job a second try */
 
     my->len = ngx_snprintf(my->setup_text, sizeof(my->setup_text),
                            (char *) ngx_chat_mysql_setup,
-                           ngx_max(conf->timeout / 1000, 2) - 1)
+                           ngx_max(conf->timeout / 2000, 1))
               - my->setup_text;
 
     return ngx_chat_mysql_begin(my, NGX_CHAT_MYSQL_CONNECT);

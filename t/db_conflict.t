@@ -77,7 +77,7 @@ is(scalar sql('SELECT COUNT(*) FROM chat_writing'), 0, 'nothing is left over');
 === a lock held for too long: the send is tried again
 --- workers: 1
 --- http
-chat_db_timeout 2s;
+chat_db_timeout 4s;
 --- then
 my $other = hold();
 my @codes;
