@@ -219,6 +219,9 @@ ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     name.data = vv->data;
     name.len = vv->not_found ? 0 : vv->len;
 
+    /* a browser sends most of what such names come from by itself, too */
+    ctx->foreign = (ngx_chat_auth_origin(r) != NGX_OK);
+
     if (ngx_chat_text_name(&name) != NGX_OK) {
         return NGX_OK;
     }
