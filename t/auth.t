@@ -257,10 +257,10 @@ POST /api/v1/message/
 === $remote_user: the password is checked before the name is believed
 --- user_files eval
 my $hash = crypt('sesame', '$1$saltsalt$');
-">>> ../people\nu3:$hash\n";
+">>> people\nu3:$hash\n";
 --- change
 s{(location /api/v1/ .*?)chat_auth +on;}
- {$1auth_basic site; auth_basic_user_file $ENV{TEST_NGINX_SERVROOT}/people; chat_auth \$remote_user;}s;
+ {$1auth_basic site; auth_basic_user_file $ENV{TEST_NGINX_SERVER_ROOT}/html/people; chat_auth \$remote_user;}s;
 --- then
 my $get = sub {
     return api('', GET => '/api/v1/session/', undef,

@@ -271,7 +271,7 @@ id=1
 === the name, encoded
 --- given
 sql("UPDATE chat_user SET username = 'ü.2+\@' WHERE id = 2");
-message('ü.2+\@' => 'u1', 1);
+message('ü.2+@' => 'u1', 1);
 --- as: u1
 --- type: json
 --- request

@@ -88,10 +88,10 @@ password_file "/no/such/file" cannot be opened
 
 === password_file is empty
 --- user_files
->>> ../empty
+>>> empty
 
 --- change
-s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVROOT}/empty};
+s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVER_ROOT}/html/empty};
 --- error_log
 [emerg]
 must hold one line, the password
@@ -99,11 +99,11 @@ must hold one line, the password
 
 === password_file has two lines
 --- user_files
->>> ../lines
+>>> lines
 one
 two
 --- change
-s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVROOT}/lines};
+s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVER_ROOT}/html/lines};
 --- error_log
 [emerg]
 must hold one line, the password
@@ -111,10 +111,10 @@ must hold one line, the password
 
 === password_file that all can read: a warning
 --- user_files
->>> ../open
+>>> open
 one
 --- change
-s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVROOT}/open};
+s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVER_ROOT}/html/open};
 --- starts
 --- error_log
 [warn]

@@ -320,7 +320,8 @@ $late->do("INSERT INTO chat_message
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
 $late->do('DELETE FROM chat_writing WHERE connection_id = CONNECTION_ID()');
 
-api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+is(api('u3', POST => '/api/v1/message/',
+       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
 
 my ($texts, $cursor) = read_after('u1', 0);
 is_deeply($texts, ['before', 'early'], 'what is committed is there');
@@ -353,7 +354,8 @@ $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
 
-api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+is(api('u3', POST => '/api/v1/message/',
+       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
 
 my ($texts, $cursor) = read_after('u1', 0);
 is_deeply($texts, ['before', 'early'], 'what is committed is there');
@@ -376,7 +378,8 @@ $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, body)
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late')");
 
-api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+is(api('u3', POST => '/api/v1/message/',
+       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
 
 my ($texts, $cursor) = read_after('u1', 0);
 is_deeply($texts, ['before', 'early'], 'what is committed is there');
@@ -401,7 +404,8 @@ $late->do("INSERT INTO chat_message
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
 $late->rollback;
 
-api('u3', POST => '/api/v1/message/', { recipient => 'u1', body => 'early' });
+is(api('u3', POST => '/api/v1/message/',
+       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
 
 my ($texts, $cursor) = read_after('u1', 0);
 is_deeply($texts, ['before', 'early'], 'what is committed is there');

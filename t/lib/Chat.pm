@@ -76,7 +76,7 @@ sub need {
 # connect_db: a connection of its own, as the owner of the tables
 
 sub connect_db {
-    return DBI->connect(
+    my $db = DBI->connect(
         'DBI:MariaDB:database=' . need('TEST_NGINX_CHAT_DB')
         . ';mariadb_read_default_file=' . need('CHAT_TEST_CNF')
         . ';mariadb_read_default_group=client',
@@ -91,6 +91,11 @@ sub connect_db {
                 . ' innodb_lock_wait_timeout = 10',
         }
     );
+
+    # as the module's own
+    $db->do('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
+
+    return $db;
 }
 
 my $Db;
