@@ -140,8 +140,10 @@ ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "chat: the database has version %uL of the tables, "
-                  "this module needs version %d: run \"chatctl db migrate\"",
-                  version, NGX_CHAT_SCHEMA_VERSION);
+                  "this module needs version %d: %s",
+                  version, NGX_CHAT_SCHEMA_VERSION,
+                  version < NGX_CHAT_SCHEMA_VERSION
+                  ? "run \"chatctl db migrate\"" : "install a newer module");
 
     return NGX_ERROR;
 }
