@@ -97,7 +97,6 @@ static ngx_int_t ngx_chat_sql_get_messages(ngx_chat_db_result_t *res,
     ngx_chat_sql_messages_t *op);
 
 
-
 const ngx_chat_db_class_t  ngx_chat_sql_send = {
     .name = ngx_string("message.send"),
     .batch = NGX_CHAT_SQL_SEND_BATCH,
