@@ -11,6 +11,8 @@ package Chat::Proxy;
 #   $proxy->pass;       hands everything on: how it begins
 #   $proxy->refuse;     closes all connections and takes no new ones
 #   $proxy->hold;       takes connections and reads them, but says nothing
+#   $proxy->stall;      hands on the first thing the database says to each
+#                       connection, and nothing after it
 #   $proxy->swallow;    hands on, but instead of the next answer there is the
 #                       end of its connection; then passes
 #   $proxy->cut;        closes all connections; then passes
@@ -60,7 +62,7 @@ sub tell {
 }
 
 
-for my $command (qw(pass refuse hold swallow cut opened)) {
+for my $command (qw(pass refuse hold stall swallow cut opened)) {
     no strict 'refs';
     *$command = sub { return $_[0]->tell($command) };
 }
@@ -133,6 +135,8 @@ sub serve {
 
             } else {
                 hand_on($socket);
+                $select->remove($socket)
+                    if $mode eq 'stall' && $servers{$socket};
             }
         }
     }
