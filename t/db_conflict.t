@@ -142,6 +142,8 @@ is(scalar sql('SELECT COUNT(*) FROM chat_message WHERE sender_id > 2'), 11,
    'each is stored once');
 is(scalar sql('SELECT message_count FROM chat_conversation WHERE lo_id = 3'),
    11, 'and counted once');
+is(scalar sql('SELECT COUNT(*) FROM chat_writing'), 0,
+   'of what failed nothing is left');
 
 
 === what was refused is not in the log
