@@ -226,9 +226,6 @@ ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_OK;
     }
 
-    /* a browser sends what names the caller from foreign pages, too */
-    ctx->foreign = (ngx_chat_auth_origin(r) != NGX_OK);
-
     cache = ngx_chat_http_cache(r);
 
     rc = ngx_chat_cache_user_get(cache, &name, r->pool, &ctx->user);
