@@ -261,7 +261,13 @@ ngx_chat_api_match(const ngx_chat_endpoint_t *e, ngx_str_t *path,
         return ngx_chat_text_name(&item);
     }
 
-    return ngx_chat_text_id(&item, &ctx->id);
+    /* what is no id is an id that nobody has, told like any other */
+
+    if (ngx_chat_text_id(&item, &ctx->id) != NGX_OK) {
+        ctx->id = 0;
+    }
+
+    return NGX_OK;
 }
 
 
