@@ -586,7 +586,31 @@ ngx_chat_http_link(ngx_http_request_t *r, ngx_chat_json_t *json,
     link.len = ngx_sprintf(p, "%V%V%s", &base, &clcf->name, path) - p;
 
     ngx_chat_json_key(json, key);
-    ngx_chat_json_string(json, &link);
+    (void) ngx_chat_http_url(r, json, &link);
+}
+
+
+ngx_int_t
+ngx_chat_http_url(ngx_http_request_t *r, ngx_chat_json_t *json,
+    ngx_str_t *url)
+{
+    size_t     len;
+    ngx_str_t  text;
+
+    len = url->len + 2 * ngx_escape_uri(NULL, url->data, url->len,
+                                        NGX_ESCAPE_REFRESH);
+
+    text.data = ngx_pnalloc(r->pool, len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text.len = (u_char *) ngx_escape_uri(text.data, url->data, url->len,
+                                         NGX_ESCAPE_REFRESH) - text.data;
+
+    ngx_chat_json_string(json, &text);
+
+    return NGX_OK;
 }
 
 

@@ -529,9 +529,7 @@ ngx_chat_message_link(ngx_http_request_t *r, ngx_chat_json_t *json,
 
     link.len = p - link.data;
 
-    ngx_chat_json_string(json, &link);
-
-    return NGX_OK;
+    return ngx_chat_http_url(r, json, &link);
 }
 
 
