@@ -41,7 +41,7 @@ chat_db 127.0.0.1 user=chat;
 
 === chat_db without an account
 --- change
-s/ user=chat / /;
+s/ user=chat\b//;
 --- error_log
 [emerg]
 "chat_db" directive needs user=, the account to log in to the database with
@@ -49,7 +49,7 @@ s/ user=chat / /;
 
 === chat_db with a parameter it does not know
 --- change
-s/ user=chat / user=chat pasword_file=x /;
+s/ user=chat\b/ user=chat pasword_file=x/;
 --- error_log
 [emerg]
 invalid parameter "pasword_file=x" of "chat_db": known are user=, password_file=, database=, tls=on|off and tls_ca=
@@ -123,7 +123,7 @@ is open to others: chmod 600 it
 
 === tls_ca without tls
 --- change
-s{ user=chat }{ user=chat tls_ca=/etc/hostname };
+s{ user=chat\b}{ user=chat tls_ca=/etc/hostname};
 --- error_log
 [emerg]
 "chat_db" directive has tls_ca= but no tls=on
@@ -131,7 +131,7 @@ s{ user=chat }{ user=chat tls_ca=/etc/hostname };
 
 === tls_ca that cannot be read
 --- change
-s{ user=chat }{ user=chat tls=on tls_ca=/no/such/file };
+s{ user=chat\b}{ user=chat tls=on tls_ca=/no/such/file};
 --- error_log
 [emerg]
 tls_ca "/no/such/file" cannot be read
@@ -139,7 +139,7 @@ tls_ca "/no/such/file" cannot be read
 
 === tls is on or off
 --- change
-s{ user=chat }{ user=chat tls=maybe };
+s{ user=chat\b}{ user=chat tls=maybe};
 --- error_log
 [emerg]
 invalid parameter "tls=maybe" of "chat_db"
@@ -158,7 +158,7 @@ chat_db 127.0.0.1 user=chat;
 chat_db_connections 0;
 --- error_log
 [emerg]
-"chat_db_connections" directive value must be equal to or greater than 1
+value must be between 1 and
 
 
 === chat_db_connections 65
@@ -166,7 +166,7 @@ chat_db_connections 0;
 chat_db_connections 65;
 --- error_log
 [emerg]
-"chat_db_connections" directive value must be equal to or less than 64
+value must be between 1 and 64 in
 
 
 === chat_db_connections is a number
@@ -461,7 +461,7 @@ chat_publish /x;
 chat_page_size 0;
 --- error_log
 [emerg]
-"chat_page_size" directive value must be equal to or greater than 1
+value must be between 1 and
 
 
 === chat_page_size 101
@@ -469,7 +469,7 @@ chat_page_size 0;
 chat_page_size 101;
 --- error_log
 [emerg]
-"chat_page_size" directive value must be equal to or less than 100
+value must be between 1 and 100 in
 
 
 === chat_page_size twice
@@ -486,7 +486,7 @@ chat_page_size 2;
 chat_max_message 0;
 --- error_log
 [emerg]
-"chat_max_message" directive value must be equal to or greater than 1
+value must be between 1 and
 
 
 === chat_max_message 1000001
@@ -494,7 +494,7 @@ chat_max_message 0;
 chat_max_message 1000001;
 --- error_log
 [emerg]
-"chat_max_message" directive value must be equal to or less than 1000000
+value must be between 1 and 1000000 in
 
 
 === chat_max_message twice
