@@ -298,11 +298,21 @@ export class Chat extends EventTarget {
     this.#stop();
   }
 
-  changePassword(oldPassword, newPassword) {
-    return this.#fetch('POST', 'password/', {
-      old_password: oldPassword,
-      new_password: newPassword,
-    });
+  async changePassword(oldPassword, newPassword) {
+    try {
+      await this.#fetch('POST', 'password/', {
+        old_password: oldPassword,
+        new_password: newPassword,
+      });
+
+    } catch (error) {
+      // a wrong password, or the end of the session?
+      if (error.status === 403) {
+        await this.#get('session/');
+      }
+
+      throw error;
+    }
   }
 
   /** Loads who one is and the latest conversations, and stays connected. */

@@ -11,8 +11,8 @@ import { test } from 'node:test';
 import { alice, bob, carol, login, message, open, talk, visit, words, write }
   from './helpers.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
-                         'utf8');
+const { resolve } = createRequire(import.meta.url);
+const axe = readFileSync(resolve('axe-core/axe.min.js'), 'utf8');
 
 
 async function examine(page, state) {
@@ -29,7 +29,11 @@ async function examine(page, state) {
 
 const sizes = {
   desktop: { viewport: { width: 1280, height: 800 } },
-  phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+  phone: {
+    viewport: { width: 390, height: 844 },
+    isMobile: true,
+    hasTouch: true,
+  },
 };
 
 for (const [size, shape] of Object.entries(sizes)) {

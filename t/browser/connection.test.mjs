@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { alice, bob, eventually, message, open, talk, words, write }
+import { alice, bob, eventually, message, open, talk, texts, words, write }
   from './helpers.mjs';
 
 const dev = process.env.CHAT_DEV;
@@ -16,27 +16,25 @@ const run = promisify(execFile);
 test('what came while offline is fetched on return', async () => {
   const page = await talk(alice, bob);
   const sender = await talk(bob, alice);
-  const texts = [words('first'), words('second'), words('third')];
+  const sent = [words('first'), words('second'), words('third')];
 
   await page.context().setOffline(true);
   await page.getByText('You are offline.').waitFor();
 
-  for (const text of texts) {
+  for (const text of sent) {
     await write(sender, text);
     await message(sender, text, 'sent');
   }
 
-  assert.equal(await page.getByText(texts[0]).count(), 0);
+  assert.equal(await page.getByText(sent[0]).count(), 0);
 
   await page.context().setOffline(false);
 
-  for (const text of texts) {
+  for (const text of sent) {
     await message(page, text);
   }
 
-  const shown = await page.locator('.message .text').allTextContents();
-
-  assert.deepEqual(shown.slice(-3), texts);
+  assert.deepEqual((await texts(page)).slice(-3), sent);
   assert.equal(await page.textContent('#lost'), '');
 });
 
@@ -75,7 +73,9 @@ test('what the socket lost is found when somebody looks', async () => {
   await page.waitForTimeout(500);
   assert.equal(await page.locator('.message', { hasText: text }).count(), 0);
 
-  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await page.evaluate(() => {
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
   await message(page, text);
 });
 
@@ -92,11 +92,12 @@ test('a burst of messages is complete and in order', async () => {
       body: JSON.stringify({ recipient, body: `${text} ${i}` }),
     }))), [text, alice.name]);
 
-  const shown = async (at) => (await at.locator('.message .text').allTextContents())
+  const shown = async (window) => (await texts(window))
     .filter((line) => line.startsWith(text));
 
-  await eventually(async () => (await shown(page)).length === 40, 'all have come');
-  await eventually(async () => (await shown(sender)).length === 40, 'to the sender too');
+  for (const window of [page, sender]) {
+    await eventually(async () => (await shown(window)).length >= 40, 'all');
+  }
 
   assert.equal(new Set(await shown(page)).size, 40, 'once each');
   assert.deepEqual(await shown(page), await shown(sender), 'in one order');
@@ -107,7 +108,7 @@ test('a burst of messages is complete and in order', async () => {
 for (const [type, missing] of [['eventsource', ['WebSocket']],
                                ['fetch', ['WebSocket', 'EventSource']]])
 {
-  test(`without ${missing.join(' and ')}, messages come all the same`, async () => {
+  test(`messages come without ${missing.join(' and ')}`, async () => {
     const page = await open(alice);
     const sender = await talk(bob, alice);
     const context = page.context();

@@ -13,7 +13,8 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { alice, bob, eventually, open, words } from './helpers.mjs';
 
-const jquery = readFileSync(createRequire(import.meta.url).resolve('jquery'), 'utf8');
+const { resolve } = createRequire(import.meta.url);
+const jquery = readFileSync(resolve('jquery'), 'utf8');
 
 
 /* What that front end does when it has loaded, in its own words. */
@@ -61,14 +62,16 @@ test('an unchanged jQuery front end lists, sends and is told', async () => {
   const sent = await here.evaluate(([recipient, body]) =>
     $.post('/api/v1/message/', { recipient, body }), [bob.name, body]);
 
-  assert.deepEqual(Object.keys(sent), ['id', 'user', 'recipient', 'timestamp', 'body']);
+  assert.deepEqual(Object.keys(sent),
+                   ['id', 'user', 'recipient', 'timestamp', 'body']);
   assert.equal(sent.user, alice.name);
   assert.equal(sent.recipient, bob.name);
   assert.equal(sent.body, body);
   assert.match(sent.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 
   for (const page of [here, there]) {
-    await eventually(() => page.evaluate(() => window.fetched.length === 1), 'told');
+    await eventually(() => page.evaluate(() => window.fetched.length === 1),
+                     'told');
     assert.deepEqual(await page.evaluate(() => window.heard),
                      [`{"message": "${sent.id}"}`]);
     assert.deepEqual(await page.evaluate(() => window.fetched), [sent]);

@@ -8,7 +8,7 @@ import { alice, bob, carol, eventually, login, url, visit }
   from './helpers.mjs';
 
 
-test('who is not logged in comes to the login page, and then back', async () => {
+test('who is not logged in is sent to the login page and back', async () => {
   const page = await visit(`/#/${bob.name}`);
 
   assert.equal(new URL(page.url()).pathname, '/login/');
@@ -69,7 +69,7 @@ for (const next of ['//example.org/', '/\\example.org/', 'https://example.org/',
     const page = await visit(`/login/?next=${encodeURIComponent(next)}`);
 
     await login(page, alice);
-    await eventually(() => new URL(page.url()).pathname !== '/login/', 'it goes on');
+    await eventually(() => new URL(page.url()).pathname !== '/login/', 'gone');
 
     assert.equal(new URL(page.url()).host, new URL(url).host);
   });
@@ -91,4 +91,43 @@ test('logging out ends the session in every tab', async () => {
   await page.click('#logout');
   await page.waitForSelector('#username');
   await other.waitForSelector('#username', { timeout: 20e3 });
+});
+
+
+test('a new password ends the other sessions', async () => {
+  const fresh = `${carol.password}-new`;
+  const page = await visit('/login/');
+  const other = await visit('/login/');
+
+  for (const window of [page, other]) {
+    await login(window, carol);
+    await window.waitForSelector('#me');
+  }
+
+  const change = async (from, to) => {
+    await page.click('#me');
+    await page.click('#change-password');
+    await page.fill('#old-password', from);
+    await page.fill('#new-password', to);
+    await page.click('#password-form .primary');
+  };
+
+  await change('wrong', fresh);
+  await page.getByText('Wrong password.').waitFor();
+  await page.click('#password-cancel');
+
+  await change(carol.password, fresh);
+  await page.getByText('Your password is changed.').waitFor();
+
+  try {
+    await other.waitForSelector('#username', { timeout: 20e3 });
+    await login(other, carol);
+    await other.waitForSelector('#error:not(:empty)');
+    await login(other, { ...carol, password: fresh });
+    await other.waitForSelector('#me');
+
+  } finally {
+    await change(fresh, carol.password);
+    await page.getByText('Your password is changed.').waitFor();
+  }
 });

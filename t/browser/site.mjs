@@ -1,0 +1,171 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+/*
+ * A browser before a running site, for the tests and the screenshot:
+ *
+ *     CHAT_URL    http://127.0.0.1:8080
+ *     CHAT_USERS  three people, alice:password,bob:password,carol:password
+ *     CHAT_DEV    the script that stops and starts it, else a test is skipped
+ */
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
+
+export const url = process.env.CHAT_URL ?? 'http://127.0.0.1:8080';
+
+export const people = (process.env.CHAT_USERS ?? '').split(',').map((pair) => {
+  const [name, ...password] = pair.split(':');
+
+  return { name, password: password.join(':') };
+});
+
+export const [alice, bob, carol] = people;
+
+export const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: [
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-quic',
+    '--disable-sync',
+    '--no-first-run',
+    ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
+  ],
+});
+
+const sessions = new Map();
+
+/* What no page of ours may do, if one did. */
+export const faults = [];
+
+/** A window of somebody who is not logged in. */
+export async function visit(path = '/', options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    ...options,
+  });
+
+  await context.addInitScript(options.init ?? (() => {}));
+
+  context.on('request', (request) => {
+    if (new URL(request.url()).host !== new URL(url).host) {
+      faults.push(`request to ${request.url()}`);
+    }
+  });
+
+  context.on('weberror', (error) => faults.push(String(error.error().stack)));
+  context.on('console', (message) => {
+    if (message.text().includes('Content Security Policy')) {
+      faults.push(message.text());
+    }
+  });
+
+  const page = await context.newPage();
+
+  await page.goto(new URL(path, url).href);
+
+  return page;
+}
+
+
+export async function login(page, { name, password }) {
+  await page.fill('#username', name);
+  await page.fill('#password', password);
+  await page.click('button');
+}
+
+
+/** The same for somebody who is. */
+export async function open(person, path = '/', options = {}) {
+  if (!sessions.has(person)) {
+    const page = await visit('/login/');
+
+    await login(page, person);
+    await page.waitForSelector('#me');
+    sessions.set(person, await page.context().storageState());
+    await page.context().close();
+  }
+
+  const page = await visit(path, {
+    storageState: sessions.get(person),
+    ...options,
+  });
+
+  await page.waitForSelector('.person', { state: 'attached' });
+
+  return page;
+}
+
+
+/** In the conversation of `person` with `other`, with the socket connected. */
+export function talk(person, other, options = {}) {
+  return talkTo(person, other.name, options);
+}
+
+
+export async function talkTo(person, name, options = {}) {
+  const page = await open(person, `/#/${encodeURIComponent(name)}`, options);
+
+  await page.waitForSelector('#log[aria-busy="false"]');
+
+  return page;
+}
+
+
+/** A text that no other message has. */
+export function words(text = 'Hello') {
+  return `${text} ${randomUUID().slice(0, 8)}`;
+}
+
+
+export async function write(page, text) {
+  await page.fill('#text', text);
+  await page.press('#text', 'Enter');
+}
+
+
+/** The message in the page, once it is in that state. */
+export async function message(page, text, state = '') {
+  const found = page.locator(`.message${state && `.${state}`}`, {
+    has: page.getByText(text, { exact: true }),
+  });
+
+  await found.first().waitFor({ timeout: 45e3 });
+  assert.equal(await found.count(), 1, `"${text}" is there once`);
+
+  return found;
+}
+
+
+/** A request by a logged-in page, as its own scripts make it. */
+export function request(page, method, path, data) {
+  return page.evaluate(async ([method, path, data]) => {
+    const response = await fetch(path, {
+      method,
+      headers: { 'Content-Type': 'application/json' },
+      body: data && JSON.stringify(data),
+    });
+
+    return response.status === 204 ? null : response.json();
+  }, [method, path, data]);
+}
+
+
+/** The texts of the messages in the page, from top to bottom. */
+export function texts(page) {
+  return page.locator('.message .text').allTextContents();
+}
+
+
+export async function eventually(check, what, limit = 10e3) {
+  const end = Date.now() + limit;
+
+  while (!await check()) {
+    assert.ok(Date.now() < end, what);
+    await sleep(50);
+  }
+}
