@@ -111,4 +111,5 @@ isnt(api('u1', GET => '/api/v1/session/')->code, 403, 'down, not logged out')
     for 1 .. 5;
 
 $proxy->pass;
-ok(wait_until(sub { api('u1', GET => '/api/v1/session/')->code == 200 }, 4), 'up');
+ok(wait_until(sub { api('u1', GET => '/api/v1/session/')->code == 200 }, 4),
+   'up');

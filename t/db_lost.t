@@ -148,7 +148,8 @@ ok(wait_until(sub { ($codes{503} // 0) >= 12 }, 1), 'most are refused at once');
 is($codes{200}, undef, 'some wait');
 
 $proxy->pass;
-ok(wait_until(sub { $codes{503} + ($codes{200} // 0) == 20 }, 3), 'all are answered');
+ok(wait_until(sub { $codes{503} + ($codes{200} // 0) == 20 }, 3),
+   'all are answered');
 ok($codes{200} >= 4, 'those that waited');
 
 

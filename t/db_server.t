@@ -78,6 +78,7 @@ ok(wait_until(sub { list()->code == 200 }, 4), 'until it fits');
 open my $file, '>', "$dir/password" or die $!;
 print $file "not-the-password\n";
 close $file;
+chmod 0600, "$dir/password";
 --- change
 s{password_file=[^ ;]+}{password_file=$dir/password};
 --- then

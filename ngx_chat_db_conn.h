@@ -1,0 +1,140 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#ifndef _NGX_CHAT_DB_CONN_H_INCLUDED_
+#define _NGX_CHAT_DB_CONN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_chat_db.h"
+#include "ngx_chat_mysql.h"
+
+
+/*
+ * Private to the database layer: ngx_chat_db.c has the jobs, the queue and the
+ * choice of the next packet, ngx_chat_db_conn.c the connections that packets
+ * run on.
+ *
+ * A connection's way:
+ *
+ *   CLOSED -> CONNECTING -> SETUP -> IDLE -> BUSY -> IDLE
+ *                                              \-> ROLLBACK -> IDLE
+ *
+ * Every step may fail, which closes it.
+ */
+
+
+typedef enum {
+    NGX_CHAT_DB_CLOSED = 0,
+    NGX_CHAT_DB_CONNECTING,
+    NGX_CHAT_DB_SETUP,
+    NGX_CHAT_DB_IDLE,
+    NGX_CHAT_DB_BUSY,
+    NGX_CHAT_DB_ROLLBACK
+} ngx_chat_db_state_e;
+
+
+/* what to do after an error, by its number */
+
+typedef enum {
+    NGX_CHAT_DB_REFUSED = 0,              /* this statement, for good */
+    NGX_CHAT_DB_CONFLICT,                 /* try again, the server is fine */
+    NGX_CHAT_DB_LOST,                     /* this connection is gone */
+    NGX_CHAT_DB_UNFIT                     /* the server takes nothing now */
+} ngx_chat_db_error_e;
+
+
+/* the waiting jobs of a class */
+
+typedef struct {
+    ngx_queue_t                 queue;    /* in db->lanes */
+    ngx_chat_db_t              *db;
+
+    /* a timer's ident is after 3 pointers, as in ngx_connection_t */
+    ngx_socket_t                ident;
+
+    const ngx_chat_db_class_t  *class;
+    ngx_queue_t                 jobs;
+    ngx_uint_t                  running;  /* packets in flight */
+    ngx_event_t                 pause;    /* timer, set after a conflict */
+} ngx_chat_db_lane_t;
+
+
+struct ngx_chat_db_conn_s {
+    ngx_chat_db_t              *db;
+    ngx_chat_mysql_t           *my;       /* NULL: closed */
+    ngx_connection_t           *connection;   /* nginx's view of its socket */
+
+    /* a timer's ident is after 3 pointers, as in ngx_connection_t */
+    ngx_socket_t                ident;
+
+    ngx_chat_db_state_e         state;
+    ngx_event_t                 timer;    /* set unless closed or idle */
+    ngx_event_t                 ready;    /* connected without its socket */
+
+    /* the packet */
+    const ngx_chat_db_class_t  *class;
+    ngx_chat_db_lane_t         *lane;     /* NULL: none, or not for jobs */
+    ngx_chat_db_job_t         **jobs;     /* NULL where cancelled */
+    ngx_uint_t                  njobs;
+    ngx_uint_t                  size;     /* of jobs */
+    ngx_chat_db_text_t          text;
+    ngx_chat_db_result_t        result;
+    unsigned                    reading:1;    /* sent, results come in */
+    unsigned                    failed:1;     /* class->result() did */
+};
+
+
+struct ngx_chat_db_s {
+    ngx_chat_db_conf_t         *conf;
+    const ngx_chat_db_class_t  *setup;
+    ngx_pool_t                 *pool;     /* the cycle's */
+
+    /* a timer's ident is after 3 pointers, as in ngx_connection_t */
+    ngx_socket_t                ident;
+
+    ngx_log_t                  *log;
+    ngx_chat_db_conn_t         *conns;    /* conf->connections of them */
+    ngx_queue_t                 lanes;
+    ngx_queue_t                 jobs;     /* by order: not done yet */
+    ngx_queue_t                 done;     /* by queue: handler to be called */
+    ngx_event_t                 timer;    /* the deadline of the first job */
+    ngx_event_t                 posted;   /* jobs were submitted */
+
+    ngx_uint_t                  opening;  /* connections, 0 or 1 */
+    ngx_uint_t                  errcode;  /* of the last connect that failed */
+    ngx_msec_t                  backoff;  /* 0: the last connect went well */
+    ngx_msec_t                  retry_at; /* no connect until then */
+    ngx_chat_db_stat_t          stat;
+};
+
+
+/* ngx_chat_db.c */
+
+/* what every event ends with: new packets, then the handlers of done jobs */
+void ngx_chat_db_settle(ngx_chat_db_t *db);
+
+/* end the packet: its jobs are done, or go back to the head of their lane */
+void ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc,
+    ngx_uint_t errcode);
+void ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error);
+
+
+/* ngx_chat_db_conn.c: none of these calls a job's handler */
+
+void ngx_chat_db_conn_init(ngx_chat_db_conn_t *conn, ngx_chat_db_t *db);
+void ngx_chat_db_connect(ngx_chat_db_conn_t *conn);
+
+/* runs a packet for conn->jobs on an idle connection */
+void ngx_chat_db_send(ngx_chat_db_conn_t *conn,
+    const ngx_chat_db_class_t *class);
+
+void ngx_chat_db_close(ngx_chat_db_conn_t *conn);
+
+
+#endif /* _NGX_CHAT_DB_CONN_H_INCLUDED_ */
