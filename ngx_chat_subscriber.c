@@ -14,8 +14,9 @@
 /* how often other workers' revocations are looked for, milliseconds */
 #define NGX_CHAT_SUBSCRIBER_TICK     500
 
-/* how often a session is looked up in the database, seconds */
-#define NGX_CHAT_SUBSCRIBER_RECHECK  60
+/* a socket's session is looked up in the database after so many times the
+   chat_session_check of its location: each minute by default */
+#define NGX_CHAT_SUBSCRIBER_RECHECK  6
 
 /* look-ups at a time */
 #define NGX_CHAT_SUBSCRIBER_LOOKUPS  32
@@ -35,6 +36,7 @@ struct ngx_chat_subscriber_s {
     u_char                      hash[NGX_CHAT_HASH_LEN];
     time_t                      expires;       /* 0: no session of ours */
     time_t                      checked;
+    time_t                      recheck;       /* seconds */
     unsigned                    closed:1;
 
     ngx_chat_db_job_t          *job;           /* a look-up, or NULL */
@@ -98,6 +100,7 @@ ngx_int_t
 ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_pool_cleanup_t      *cln;
+    ngx_chat_loc_conf_t     *chlcf;
     ngx_chat_main_conf_t    *chmcf;
     ngx_chat_subscriber_t   *sub;
     ngx_chat_subscribers_t  *subs;
@@ -107,6 +110,7 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
     chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
     subs = chmcf->worker->subscribers;
 
@@ -117,6 +121,7 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     sub->subscribers = subs;
     sub->user_id = ctx->user.id;
     sub->checked = ctx->overtaken ? 0 : ngx_time();
+    sub->recheck = NGX_CHAT_SUBSCRIBER_RECHECK * chlcf->session_check / 1000;
 
     if (ctx->session) {
         ngx_memcpy(sub->hash, ctx->hash, NGX_CHAT_HASH_LEN);
@@ -255,7 +260,7 @@ ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
             continue;
         }
 
-        if (sub->checked + NGX_CHAT_SUBSCRIBER_RECHECK > ngx_time()
+        if (sub->checked + sub->recheck > ngx_time()
             || subs->lookups == NGX_CHAT_SUBSCRIBER_LOOKUPS)
         {
             continue;
