@@ -25,7 +25,7 @@ sub send_message {
 sub storm {
     my ($total) = @_;
 
-    my %socket = map { $_ => [map { web_socket($_) } 1 .. 2] } qw(u1 u2 u3);
+    my %socket = map { ($_ => [web_socket($_), web_socket($_)]) } qw(u1 u2 u3);
     is(join(' ', map { $_->{code} } map { @$_ } values %socket),
        join(' ', (101) x 6), 'two sockets each');
 
@@ -374,6 +374,20 @@ api('u1', POST => '/api/v1/password/',
 
 ok(wait_until { (grep { $_->{closed} } @others) == 4 }, 'they are closed');
 is($mine->{closed}, undef, 'this one is not');
+
+
+=== a new password of the past closes no socket of a later session
+--- then
+api('u1', POST => '/api/v1/password/',
+    { old_password => 'correct horse', new_password => 'battery staple' });
+add_session('u1', token => 'x' x 43);
+
+my @sockets = map {
+    web_socket('', headers => { Cookie => 'sessionid=' . 'x' x 43 })
+} 1 .. 4;
+
+settle(1.5);
+is(scalar(grep { $_->{closed} } @sockets), 0, 'they stay open');
 
 
 === a session that is ended on another host

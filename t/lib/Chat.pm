@@ -538,11 +538,18 @@ sub stream {
 
     my $tx = $agent->build_tx(GET => url($path), headers($who, %headers));
 
-    $tx->res->content->unsubscribe('read')->on(read => sub {
+    $tx->res->content->on(body => sub {
+        my ($content) = @_;
+
         $stream->{code} = $tx->res->code;
+
+        # a stream without a length ends with its connection
+        $content->relaxed(1) unless defined $content->headers->content_length;
+    });
+
+    $tx->res->content->unsubscribe('read')->on(read => sub {
         $stream->{text} .= $_[1];
     });
-    $tx->res->on(progress => sub { $stream->{code} //= $_[0]->code });
 
     $agent->start($tx => sub {
         my (undef, $done) = @_;
