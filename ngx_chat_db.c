@@ -161,8 +161,8 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
     job->db = db;
     job->conn = NULL;
     job->tries = 0;
+    job->limit = 0;
     job->deadline = ngx_current_msec + db->conf->timeout;
-    job->single = 0;
     job->done = 0;
 
     if (ngx_queue_empty(&db->jobs)) {
@@ -496,15 +496,14 @@ ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
     ngx_chat_db_job_t   *job, **jobs;
 
     db = conn->db;
-    job = ngx_queue_data(ngx_queue_head(&lane->jobs), ngx_chat_db_job_t,
-                         queue);
-
-    max = job->single ? 1 : lane->class->batch;
+    max = lane->class->batch;
 
     if (conn->size < max) {
         jobs = ngx_alloc(max * sizeof(ngx_chat_db_job_t *), db->log);
         if (jobs == NULL) {
-            ngx_chat_db_done(job, NGX_ERROR);
+            q = ngx_queue_head(&lane->jobs);
+            ngx_chat_db_done(ngx_queue_data(q, ngx_chat_db_job_t, queue),
+                             NGX_ERROR);
             return;
         }
 
@@ -520,8 +519,12 @@ ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
         q = ngx_queue_head(&lane->jobs);
         job = ngx_queue_data(q, ngx_chat_db_job_t, queue);
 
-        if (n > 0 && job->single) {
-            break;
+        if (job->limit) {
+            if (n >= job->limit) {
+                break;
+            }
+
+            max = ngx_min(max, job->limit);
         }
 
         ngx_queue_remove(q);
@@ -595,10 +598,16 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
             }
         }
 
-        /* whatever it was, another job may have been the reason */
+        /*
+         * Another job may have been the reason.  Refused, half of them are
+         * free of it; but a lost connection is not risked twice for many.
+         */
 
-        if (error != NGX_CHAT_DB_CONFLICT) {
-            job->single = 1;
+        if (error == NGX_CHAT_DB_REFUSED) {
+            job->limit = (conn->njobs + 1) / 2;
+
+        } else if (error != NGX_CHAT_DB_CONFLICT) {
+            job->limit = 1;
         }
 
         job->conn = NULL;

@@ -22,8 +22,8 @@
  * A job belongs to a class.  Jobs of one class that wait together go out
  * together: the class builds one packet (one or more SQL statements) for up to
  * "batch" of them, and reads the results back into them.  When a packet for
- * several jobs is refused by the database, its jobs are tried again one by
- * one, so that one bad job harms nobody else's.
+ * several jobs is refused by the database, its halves are tried, and so on, so
+ * that one bad job harms nobody else's.
  *
  * The packet's bytes and results belong to the connection.  A job belongs to
  * its owner; a cancelled one only loses its place in the packet.
@@ -136,8 +136,8 @@ struct ngx_chat_db_job_s {
     ngx_chat_db_conn_t         *conn;         /* NULL while it waits */
     ngx_uint_t                  slot;         /* in conn's packet */
     ngx_uint_t                  tries;
+    ngx_uint_t                  limit;        /* of its packet; 0: the batch */
     ngx_msec_t                  deadline;
-    unsigned                    single:1;     /* goes alone after a failure */
     unsigned                    done:1;       /* handler about to be called */
 };
 
