@@ -117,6 +117,8 @@ struct ngx_chat_ctx_s {
     ngx_str_t                   channels;      /* "5,7", or "5" */
     ngx_uint_t                  published;     /* status of the publish */
     unsigned                    publishing:1;
+    unsigned                    eof:1;         /* of the client, kept from */
+    unsigned                    pending_eof:1; /* nchan while publishing */
 
     /* ngx_chat_api.c: where the request stands */
     const ngx_chat_endpoint_t  *endpoint;

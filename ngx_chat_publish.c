@@ -26,6 +26,11 @@
  *   is given none.
  *
  * - Without NGX_HTTP_SUBREQUEST_IN_MEMORY nchan's text reaches the client.
+ *
+ * - It drops what comes from a client that has left, or has closed its side
+ *   only.  The message is stored all the same, so the subrequest is not shown
+ *   that; afterwards the connection learns of it again, since no event will
+ *   tell it a second time.
  */
 
 
@@ -44,6 +49,7 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 {
     u_char                      *p;
     ngx_list_t                  *headers;
+    ngx_event_t                 *rev;
     ngx_http_request_t          *sr;
     ngx_chat_loc_conf_t         *chlcf;
     ngx_chat_main_conf_t        *chmcf;
@@ -88,6 +94,14 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     }
 
     ctx->publishing = 1;
+
+    rev = r->connection->read;
+
+    ctx->eof = rev->eof;
+    ctx->pending_eof = rev->pending_eof;
+
+    rev->eof = 0;
+    rev->pending_eof = 0;
 
     /* the subrequest has only been posted: it runs when we have returned */
 
@@ -172,6 +186,15 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
                      ? (ngx_uint_t) rc : sr->headers_out.status;
 
     c = sr->connection;
+
+    if (ctx->eof) {
+        c->read->eof = 1;
+    }
+
+    if (ctx->pending_eof) {
+        c->read->pending_eof = 1;
+    }
+
     chmcf = ngx_http_get_module_main_conf(sr, ngx_chat_module);
     cache = chmcf->zone ? chmcf->zone->data : NULL;
 
