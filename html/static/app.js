@@ -32,8 +32,17 @@ function search(query) {
 
 // ---- small helpers
 
-function copy(id) {
-  return $(id).content.firstElementChild.cloneNode(true);
+/* Copies of a template, one for each key. */
+function copies(id) {
+  const nodes = new Map();
+
+  return (key) => {
+    if (!nodes.has(key)) {
+      nodes.set(key, $(id).content.firstElementChild.cloneNode(true));
+    }
+
+    return nodes.get(key);
+  };
 }
 
 
@@ -81,20 +90,6 @@ function arrange(parent, nodes) {
   if (parent.contains(focused) && focused !== document.activeElement) {
     focused.focus({ preventScroll: true });
   }
-}
-
-
-/* Nodes made once for each key. */
-function cache(make) {
-  const nodes = new Map();
-
-  return (key) => {
-    if (!nodes.has(key)) {
-      nodes.set(key, make(key));
-    }
-
-    return nodes.get(key);
-  };
 }
 
 
@@ -183,16 +178,7 @@ function drawTitle() {
 }
 
 
-const personNode = cache((user) => {
-  const node = copy('t-person');
-
-  node.firstElementChild.href = `#/${encodeURIComponent(user)}`;
-  setText(node.querySelector('.name'),
-          user === chat.me ? `${user} (you)` : user);
-  setAvatar(node.querySelector('.avatar'), user);
-
-  return node;
-});
+const personNode = copies('t-person');
 
 
 function drawPerson(user) {
@@ -201,8 +187,12 @@ function drawPerson(user) {
   const link = node.firstElementChild;
   const badge = node.querySelector('.badge');
 
+  link.href = `#/${encodeURIComponent(user)}`;
   link.ariaCurrent = open?.user === user ? 'true' : null;
   link.classList.toggle('brief', !last);
+  setAvatar(node.querySelector('.avatar'), user);
+  setText(node.querySelector('.name'),
+          user === chat.me ? `${user} (you)` : user);
   badge.hidden = unread === 0;
   setText(badge.firstElementChild, unread > 99 ? '99+' : String(unread));
 
@@ -236,10 +226,9 @@ function drawPeople() {
 }
 
 
-const dayNode = cache(() => copy('t-day'));
-const newNode = copy('t-new');
-
-const messageNode = cache(() => copy('t-message'));
+const dayNode = copies('t-day');
+const newNode = copies('t-new')();
+const messageNode = copies('t-message');
 
 const STATES = { pending: 'Sending', sent: 'Sent', failed: 'Not sent' };
 
@@ -252,7 +241,6 @@ function drawMessage(message, first, last) {
   const icon = node.querySelector('svg');
   const fault = node.querySelector('.fault');
 
-  node.dataset.key = key;
   node.className = `message ${mine ? 'mine' : 'theirs'} ${state}`;
   node.classList.toggle('first', first);
   node.classList.toggle('last', last);
@@ -268,6 +256,10 @@ function drawMessage(message, first, last) {
   fault.hidden = state !== 'failed';
 
   if (state === 'failed') {
+    for (const button of fault.querySelectorAll('button')) {
+      button.value = key;
+    }
+
     setText(fault.firstElementChild, message.error.status === 404
       ? 'Not sent. There is nobody of this name.'
       : `Not sent. ${message.error.message}`);
@@ -340,7 +332,8 @@ function drawConversation() {
 
   const nodes = messageNodes(conversation);
 
-  drawOlder(conversation);
+  log.ariaBusy = String(conversation.loading !== null);
+  $('older').hidden = !conversation.error;
   $('silence').hidden = nodes.length > 0 || conversation.more;
   arrange($('messages'), nodes);
 
@@ -362,18 +355,6 @@ function drawConversation() {
 
   drawPill();
   older();
-}
-
-
-function drawOlder({ loading, error, messages }) {
-  const node = $('older');
-
-  log.setAttribute('aria-busy', String(loading !== null));
-  node.classList.toggle('loading', loading !== null);
-  node.querySelector('p').hidden = !error;
-  setText(node.querySelector('span'), messages.length > 0
-    ? 'Older messages did not load.'
-    : 'The messages did not load.');
 }
 
 
@@ -435,16 +416,10 @@ async function morePeople() {
 
 
 $('lists').onscroll = morePeople;
-$('older').querySelector('button').onclick = () => chat.older(open.user);
+$('load-again').onclick = () => chat.older(open.user);
 
 
 // ---- reading
-
-function reading() {
-  return open?.placed && document.visibilityState === 'visible'
-         && document.hasFocus() && atEnd();
-}
-
 
 let readTimer = 0;
 
@@ -453,7 +428,9 @@ let readTimer = 0;
 function readSoon() {
   clearTimeout(readTimer);
   readTimer = setTimeout(() => {
-    if (reading()) {
+    if (open?.placed && document.visibilityState === 'visible'
+        && document.hasFocus() && atEnd())
+    {
       chat.markRead(open.user);
     }
   }, 200);
@@ -597,21 +574,23 @@ $('composer').onsubmit = (event) => {
 };
 
 $('messages').onclick = ({ target }) => {
-  const { key } = target.closest('.message')?.dataset ?? {};
+  const item = chat.conversation(open.user).outbox
+    .find(({ clientId }) => clientId === target.value);
 
-  if (target.value === 'retry') {
-    chat.retry(open.user, key);
+  if (!item) {
+    return;
+  }
 
-  } else if (target.value === 'edit') {
-    const { body } = chat.withdraw(open.user, key);
+  if (target.name === 'retry') {
+    chat.retry(open.user, item);
 
-    text.value = text.value ? `${body}\n${text.value}` : body;
+  } else {
+    chat.withdraw(open.user, item);
+    text.value = `${item.body}\n${text.value}`.trim();
     grow();
   }
 
-  if (target.value) {
-    text.focus();
-  }
+  text.focus();
 };
 
 

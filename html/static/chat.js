@@ -436,29 +436,16 @@ export class Chat extends EventTarget {
   }
 
   /** Tries a failed message again; it is stored once however often. */
-  retry(user, clientId) {
-    this.#post(user, this.#unsent(user, clientId));
+  retry(user, item) {
+    this.#post(user, item);
   }
 
-  /** Takes a failed message out of the outbox, and returns it. */
-  withdraw(user, clientId) {
-    const item = this.#unsent(user, clientId);
-
-    this.#sent(user, item);
-    this.#emit('change');
-
-    return item;
-  }
-
-  #unsent(user, clientId) {
-    return this.conversation(user).outbox
-      .find((item) => item.clientId === clientId);
-  }
-
-  #sent(user, item) {
+  /** Takes a failed message out of the outbox. */
+  withdraw(user, item) {
     const { outbox } = this.conversation(user);
 
     outbox.splice(outbox.indexOf(item), 1);
+    this.#emit('change');
   }
 
   /* One after the other, so that they are stored in the order of writing. */
@@ -476,7 +463,7 @@ export class Chat extends EventTarget {
           client_id: item.clientId,
         });
 
-        this.#sent(user, item);
+        this.withdraw(user, item);
         this.#store({ ...message, clientId: item.clientId });
 
       } catch (error) {
