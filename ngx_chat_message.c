@@ -19,11 +19,11 @@
 #define NGX_CHAT_MESSAGE_LATEST    0x7fffffffffffffffULL
 
 
-/* a parameter of the query string, as written */
+/* a parameter of the query string */
 
 typedef struct {
     ngx_str_t                  key;
-    ngx_str_t                  text;           /* with its key */
+    ngx_str_t                  value;
 } ngx_chat_message_arg_t;
 
 
@@ -477,7 +477,7 @@ ngx_chat_message_link(ngx_http_request_t *r, ngx_chat_json_t *json,
     len = base.len + path.len;
 
     for (i = 0; i < args.nelts; i++) {
-        len += 1 + arg[i].text.len;
+        len += 2 + 3 * (arg[i].key.len + arg[i].value.len);
     }
 
     p = ngx_pnalloc(r->pool, len);
@@ -491,7 +491,9 @@ ngx_chat_message_link(ngx_http_request_t *r, ngx_chat_json_t *json,
 
     for (i = 0; i < args.nelts; i++) {
         *p++ = i ? '&' : '?';
-        p = ngx_cpymem(p, arg[i].text.data, arg[i].text.len);
+        p = ngx_chat_text_encode(p, &arg[i].key);
+        *p++ = '=';
+        p = ngx_chat_text_encode(p, &arg[i].value);
     }
 
     link.len = p - link.data;
@@ -505,6 +507,7 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
     uint64_t page)
 {
     u_char                  *p, *next, *last, *eq;
+    ngx_str_t                key;
     ngx_chat_message_arg_t  *arg;
 
     last = r->args.data + r->args.len;
@@ -520,8 +523,15 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
         }
 
         eq = ngx_strlchr(p, next, '=');
+        if (eq == NULL) {
+            eq = next;
+        }
 
-        if ((eq ? eq : next) - p == 4 && ngx_strncmp(p, "page", 4) == 0) {
+        if (ngx_chat_text_decode(r->pool, p, eq, &key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (key.len == 4 && ngx_strncmp(key.data, "page", 4) == 0) {
             continue;
         }
 
@@ -530,10 +540,14 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
             return NGX_ERROR;
         }
 
-        arg->key.data = p;
-        arg->key.len = (eq ? eq : next) - p;
-        arg->text.data = p;
-        arg->text.len = next - p;
+        arg->key = key;
+
+        if (ngx_chat_text_decode(r->pool, ngx_min(eq + 1, next), next,
+                                 &arg->value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     if (page > 1) {
@@ -542,15 +556,15 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
             return NGX_ERROR;
         }
 
-        p = ngx_pnalloc(r->pool, sizeof("page=") + NGX_INT64_LEN);
+        p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
         if (p == NULL) {
             return NGX_ERROR;
         }
 
-        arg->key.data = p;
-        arg->key.len = sizeof("page") - 1;
-        arg->text.data = p;
-        arg->text.len = ngx_sprintf(p, "page=%uL", page) - p;
+        ngx_str_set(&arg->key, "page");
+
+        arg->value.data = p;
+        arg->value.len = ngx_sprintf(p, "%uL", page) - p;
     }
 
     ngx_sort(args->elts, args->nelts, sizeof(ngx_chat_message_arg_t),

@@ -22,8 +22,6 @@ typedef struct {
 } ngx_chat_text_range_t;
 
 
-static ngx_int_t ngx_chat_text_decode(ngx_pool_t *pool, u_char *p,
-    u_char *last, ngx_str_t *value);
 static ngx_int_t ngx_chat_text_hex(u_char *p);
 static void ngx_chat_text_set(ngx_chat_field_t *field, ngx_str_t *value);
 
@@ -166,7 +164,7 @@ ngx_chat_text_form(ngx_pool_t *pool, ngx_str_t *input,
 
 /* what needs no decoding stays in the input */
 
-static ngx_int_t
+ngx_int_t
 ngx_chat_text_decode(ngx_pool_t *pool, u_char *p, u_char *last,
     ngx_str_t *value)
 {
@@ -213,6 +211,37 @@ ngx_chat_text_decode(ngx_pool_t *pool, u_char *p, u_char *last,
     value->len = dst - value->data;
 
     return NGX_OK;
+}
+
+
+u_char *
+ngx_chat_text_encode(u_char *dst, ngx_str_t *text)
+{
+    u_char  ch;
+    size_t  i;
+
+    static const u_char  hex[] = "0123456789ABCDEF";
+
+    for (i = 0; i < text->len; i++) {
+        ch = text->data[i];
+
+        if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
+            || (ch >= '0' && ch <= '9')
+            || ch == '-' || ch == '.' || ch == '_' || ch == '~')
+        {
+            *dst++ = ch;
+
+        } else if (ch == ' ') {
+            *dst++ = '+';
+
+        } else {
+            *dst++ = '%';
+            *dst++ = hex[ch >> 4];
+            *dst++ = hex[ch & 0xf];
+        }
+    }
+
+    return dst;
 }
 
 

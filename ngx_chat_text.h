@@ -50,6 +50,13 @@ ngx_chat_field_t *ngx_chat_text_field(ngx_chat_field_t *fields, ngx_uint_t n,
 ngx_int_t ngx_chat_text_form(ngx_pool_t *pool, ngx_str_t *input,
     ngx_chat_field_t *fields, ngx_uint_t n);
 
+/* what is between the "&" and "=" of these; in the pool, or in the input */
+ngx_int_t ngx_chat_text_decode(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_str_t *value);
+
+/* the reverse, to dst, which has room for three times the text; the end */
+u_char *ngx_chat_text_encode(u_char *dst, ngx_str_t *text);
+
 /*
  * multipart/form-data; "type" is the Content-Type with its boundary.
  * NGX_OK; NGX_ERROR: no memory; NGX_DECLINED: malformed, *error says how.
