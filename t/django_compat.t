@@ -1,0 +1,249 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# Requests that were sent to the Django app (Django 3.2, Django REST framework
+# 3.14) as well, whose answers are in data/django.json, one request a line:
+#
+#   as, request     whose session goes along; method and path
+#   type, headers, body or hex
+#                   what else is sent; "<host>" is the address of this server
+#   status          of the answer; the headers follow from the path
+#   json            the body by value, with "<id>", "<time>" and "<text>" for
+#                   what differs from run to run, and the numbers of messages
+#                   for themselves in "results"
+#   detail, message, sent
+#                   short for the body of an error, for the message of that
+#                   number, and for one sent [to, with this text]; none of
+#                   these: an empty body
+#   location, cookie, page
+#                   of the log-in: where to, "set" or "ended", and what the
+#                   page says of an error
+#   why             where we differ from the Django app, on purpose; "django"
+#                   is its status if that is another one
+#
+# They are about people u1 to u4 and those of populate(), and its messages 1 to
+# 35, which the Django app had as well.  The order counts: the last ones log
+# out.
+
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+
+use File::Basename qw(dirname);
+use IO::Socket::INET;
+use JSON::PP;
+use Mojo::Message::Response;
+
+my %types = (
+    json      => 'application/json',
+    form      => 'application/x-www-form-urlencoded',
+    multipart => 'multipart/form-data; boundary=b0undary',
+);
+
+my %constant = (
+    'Content-Type'           => 'application/json',
+    'Vary'                   => 'Accept, Cookie',
+    'X-Content-Type-Options' => 'nosniff',
+    'X-Frame-Options'        => 'DENY',
+    'Referrer-Policy'        => 'same-origin',
+);
+
+my @messages;
+
+
+sub populate {
+    sql("INSERT INTO chat_user (id, username, is_active)
+         VALUES (5, 'off', FALSE), (6, 'Zo\x{eb}', TRUE)");
+
+    @messages = (undef);
+
+    add($_ % 2 ? ('u1', 'u2') : ('u2', 'u1')) for 1 .. 31;
+    add('u3', 'u1');
+    add('u1', 'u3');
+    add('u2', 'u3');
+    add('u3', 'u3');
+}
+
+
+sub add {
+    my ($from, $to) = @_;
+
+    my $id = @messages;
+
+    message($from => $to, "m$id");
+    push @messages, { id => $id, user => $from, recipient => $to,
+                      timestamp => '<time>', body => "m$id" };
+}
+
+
+sub recorded {
+    open my $file, '<', dirname(__FILE__) . '/data/django.json'
+        or die "data/django.json: $!\n";
+    local $/;
+
+    return @{ decode_json(readline $file) };
+}
+
+
+sub host {
+    return url('') =~ s{.*//}{}r;
+}
+
+
+# replay CASE: send it as it is, byte for byte
+
+sub replay {
+    my ($case) = @_;
+
+    my %headers = (Host => '<host>', %{ $case->{headers} // {} });
+
+    $headers{Cookie} = 'sessionid=' . token($case->{as}) if $case->{as};
+    $headers{'Content-Type'} = $types{$case->{type}} // $case->{type}
+        if defined $case->{type};
+
+    my $body = $case->{body};
+
+    if (defined $body) {
+        utf8::encode($body);
+        $body =~ s/<host>/host()/eg;
+    }
+
+    $body = pack 'H*', $case->{hex} if defined $case->{hex};
+
+    $headers{'Content-Length'} = length $body
+        if defined $body && !$headers{'Transfer-Encoding'};
+
+    my $text = "$case->{request} HTTP/1.1\r\nConnection: close\r\n"
+               . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers)
+               . "\r\n";
+    $text =~ s/<host>/host()/eg;
+
+    my $socket = IO::Socket::INET->new(PeerAddr => host(), Timeout => 10)
+        or die "cannot connect: $!\n";
+    $socket->syswrite($text . ($body // ''));
+
+    local $/;
+    return Mojo::Message::Response->new->parse(readline $socket);
+}
+
+
+sub expected_json {
+    my ($case) = @_;
+
+    return { detail => $case->{detail} } if defined $case->{detail};
+    return $messages[$case->{message}] if defined $case->{message};
+
+    if (defined $case->{sent}) {
+        my ($to, $text) = @{ $case->{sent} };
+        return { id => '<id>', user => $case->{as}, recipient => $to,
+                 timestamp => '<time>', body => $text };
+    }
+
+    my $json = $case->{json};
+
+    if (ref $json eq 'HASH' && ref $json->{results} eq 'ARRAY') {
+        $_ = ref $_ ? $_ : $messages[$_] for @{ $json->{results} };
+    }
+
+    return $json;
+}
+
+
+# normal JSON: a copy in which what differs from run to run is named
+
+sub normal {
+    my ($json) = @_;
+
+    return [map { normal($_) } @$json] if ref $json eq 'ARRAY';
+    return $json unless ref $json eq 'HASH';
+
+    my %copy = map { $_ => normal($json->{$_}) } keys %$json;
+
+    $copy{id} = '<id>'
+        if defined $copy{id} && $copy{id} =~ /\A\d+\z/ && $copy{id} > 35;
+    $copy{timestamp} =~ s/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\z/<time>/
+        if defined $copy{timestamp};
+    $copy{detail} =~ s/\A(JSON parse error - ).+/$1<text>/
+        if defined $copy{detail};
+    s{\Ahttp://\Q${\host()}\E/}{http://<host>/}
+        for grep { defined && !ref } values %copy;
+
+    return \%copy;
+}
+
+
+sub expected_headers {
+    my ($case) = @_;
+
+    my ($method, $path) = $case->{request} =~ m{^(\S+) ([^ ?]*)};
+    my %headers;
+
+    if ($path =~ m{^/api/v1/}) {
+        %headers = %constant;
+        $headers{Allow} =
+            $path =~ m{^/api/v1/message(/[^/]*)?/?$}
+                ? 'GET, POST, HEAD, OPTIONS'
+            : $path =~ m{^/api/v1/(user(/[^/]*)?/?)?$} ? 'GET, HEAD, OPTIONS'
+            : undef;
+    }
+
+    $headers{Location} = $case->{location};
+
+    $headers{'Set-Cookie'} =
+        !defined $case->{cookie} ? undef
+        : $case->{cookie} eq 'set'
+            ? 'sessionid=<token>; HttpOnly; Max-Age=1209600; Path=/;'
+              . ' SameSite=Lax'
+        : 'sessionid=""; HttpOnly; Max-Age=0; Path=/; SameSite=Lax';
+
+    return \%headers;
+}
+
+
+sub compare {
+    my ($case) = @_;
+
+    my $res = replay($case);
+    my $name = join ' ', grep { defined } $case->{as} // '-', $case->{request},
+                    substr($case->{body} // '', 0, 60) =~ s/\s+/ /gr;
+    $name = encode_json([$name]);
+
+    my $headers = expected_headers($case);
+    my %got = map { $_ => $res->headers->header($_) } keys %$headers;
+    $got{'Set-Cookie'} =~ s/=[\w-]{43};/=<token>;/
+        if defined $got{'Set-Cookie'};
+    $got{Location} =~ s{\Ahttp://\Q${\host()}\E}{http://<host>}
+        if defined $got{Location};
+
+    is($res->code, $case->{status}, "$name - status");
+    is_deeply(\%got, $headers, "$name - headers");
+
+    if (defined $case->{page}) {
+        my $text = $case->{page};
+        like($res->body, qr/<form.*\Q$text\E.*<\/form>/s, "$name - page");
+        return;
+    }
+
+    my $json = expected_json($case);
+
+    if (defined $json) {
+        is_deeply(normal(eval { decode_json($res->body) }), $json,
+                  "$name - json")
+            or diag($res->body);
+
+    } elsif ($case->{request} =~ m{^(?!HEAD)\S+ /api/}) {
+        is($res->body, '', "$name - nothing");
+    }
+}
+
+run_tests();
+
+
+__DATA__
+
+=== what the Django app was asked
+--- given
+populate();
+--- then
+compare($_) for recorded();
+--- timeout: 60
