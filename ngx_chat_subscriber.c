@@ -133,6 +133,11 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_queue_insert_tail(&subs->queue, &sub->queue);
 
     if (!subs->event.timer_set) {
+
+        /* what ended while nobody listened is not about this session */
+
+        subs->revision = ngx_chat_cache_revision(ngx_chat_http_cache(r));
+
         ngx_add_timer(&subs->event, NGX_CHAT_SUBSCRIBER_TICK);
     }
 
