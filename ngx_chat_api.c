@@ -392,7 +392,7 @@ ngx_chat_api_run(ngx_http_request_t *r)
 }
 
 
-/* the end of a publish wakes us; other write events mean nothing here */
+/* a publish that has begun wakes us; write events mean nothing here */
 
 static void
 ngx_chat_api_wake(ngx_http_request_t *r)
@@ -401,7 +401,7 @@ ngx_chat_api_wake(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
 
-    if (ctx->publishing || ctx->job || ctx->password_job) {
+    if (ctx->job || ctx->password_job) {
         return;
     }
 

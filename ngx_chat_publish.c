@@ -16,10 +16,12 @@
  * nchan (1.3.6 to 1.3.8) and makes this file what it is:
  *
  * - With more than one worker nchan ends the subrequest from its inter-process
- *   handler and never runs posted requests, so the parent would sleep for
- *   ever.  The post-subrequest handler therefore posts the connection's write
- *   event, which wakes the parent.  It does nothing else: finalizing the
- *   parent or running posted requests there is use after free.
+ *   handler, and never ends it when the worker that it has asked exits or dies
+ *   first.  So the answer does not wait for that: the subrequest is one in the
+ *   background.  It has to begin before the answer is sent, since a client
+ *   that has left then ends both; the parent is therefore posted behind it.
+ *   The post-subrequest handler only takes notes: finalizing the parent or
+ *   running posted requests there is use after free.
  *
  * - The subrequest inherits the client's headers; If-None-Match makes nchan
  *   answer 400, Upgrade takes its WebSocket path, Origin may be refused.  It
@@ -87,7 +89,8 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     r->connection->log->action = "publishing a message";
 
     if (ngx_http_subrequest(r, &chlcf->publish, NULL, &sr, psr,
-                            NGX_HTTP_SUBREQUEST_IN_MEMORY)
+                            NGX_HTTP_SUBREQUEST_IN_MEMORY
+                            |NGX_HTTP_SUBREQUEST_BACKGROUND)
         != NGX_OK)
     {
         goto failed;
@@ -117,7 +120,8 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     sr->headers_in.content_length_n = body->buf->last - body->buf->pos;
     sr->headers_in.keep_alive_n = -1;
 
-    return NGX_AGAIN;
+    return (ngx_http_post_request(r, NULL) == NGX_OK) ? NGX_AGAIN
+                                                      : NGX_DECLINED;
 
 failed:
 
@@ -214,8 +218,6 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     } else {
         ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISHED);
     }
-
-    ngx_post_event(c->write, &ngx_posted_events);
 
     return NGX_OK;
 }

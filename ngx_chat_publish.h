@@ -13,9 +13,9 @@
 
 /*
  * Tells nchan that a message is stored: one publish to the channels of its two
- * people.  NGX_AGAIN: under way; ctx->next is run when it has ended, well or
- * not (what failed is logged and counted).  NGX_DECLINED: nothing to tell it
- * with (no chat_publish), or it could not be started.
+ * people.  NGX_AGAIN: ctx->next is run when that has begun; how it ends is
+ * logged and counted.  NGX_DECLINED: nothing to tell it with (no
+ * chat_publish), or it could not be started.
  */
 ngx_int_t ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_message_t *message);
