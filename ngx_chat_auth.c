@@ -725,7 +725,7 @@ ngx_chat_auth_secure(ngx_http_request_t *r)
         return chlcf->secure;
     }
 
-#if (NGX_HTTP_SSL)
+#if (NGX_HTTP_SSL || NGX_COMPAT)
     return r->connection->ssl != NULL;
 #else
     return 0;

@@ -122,6 +122,7 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     sub->user_id = ctx->user.id;
     sub->checked = ctx->overtaken ? 0 : ngx_time();
     sub->recheck = NGX_CHAT_SUBSCRIBER_RECHECK * chlcf->session_check / 1000;
+    sub->recheck = ngx_max(sub->recheck, 5);
 
     if (ctx->session) {
         ngx_memcpy(sub->hash, ctx->hash, NGX_CHAT_HASH_LEN);
@@ -367,15 +368,11 @@ ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub)
     ngx_log_error(NGX_LOG_INFO, c->log, 0,
                   "chat session has ended, closing its subscriber");
 
-#if (NGX_HTTP_V2)
-
-    if (sub->request->stream) {
+    if (sub->request->http_version >= NGX_HTTP_VERSION_20) {
         c->error = 1;
         ngx_post_event(c->read, &ngx_posted_events);
         return;
     }
-
-#endif
 
     if (shutdown(c->fd, SHUT_RDWR) == -1) {
         ngx_log_error(NGX_LOG_INFO, c->log, ngx_socket_errno,
