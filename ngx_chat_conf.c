@@ -278,11 +278,11 @@ ngx_chat_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (size < (ssize_t) (64 * ngx_pagesize)) {
+    if (size < (ssize_t) (32 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chat_zone\" \"%V\" is too small: "
                            "at least %uzk", &value[1],
-                           64 * ngx_pagesize / 1024);
+                           32 * ngx_pagesize / 1024);
         return NGX_CONF_ERROR;
     }
 

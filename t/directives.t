@@ -283,7 +283,7 @@ invalid size "large" of "chat_zone"
 s/^ *chat_zone [^;]*;/chat_zone chat 64k;/m;
 --- error_log
 [emerg]
-"chat_zone" "chat" is too small: at least 256k
+"chat_zone" "chat" is too small: at least 128k
 
 
 === chat_zone with the name of another zone
