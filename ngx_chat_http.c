@@ -586,31 +586,7 @@ ngx_chat_http_link(ngx_http_request_t *r, ngx_chat_json_t *json,
     link.len = ngx_sprintf(p, "%V%V%s", &base, &clcf->name, path) - p;
 
     ngx_chat_json_key(json, key);
-    (void) ngx_chat_http_url(r, json, &link);
-}
-
-
-ngx_int_t
-ngx_chat_http_url(ngx_http_request_t *r, ngx_chat_json_t *json,
-    ngx_str_t *url)
-{
-    size_t     len;
-    ngx_str_t  text;
-
-    len = url->len + 2 * ngx_escape_uri(NULL, url->data, url->len,
-                                        NGX_ESCAPE_REFRESH);
-
-    text.data = ngx_pnalloc(r->pool, len);
-    if (text.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    text.len = (u_char *) ngx_escape_uri(text.data, url->data, url->len,
-                                         NGX_ESCAPE_REFRESH) - text.data;
-
-    ngx_chat_json_string(json, &text);
-
-    return NGX_OK;
+    ngx_chat_json_string(json, &link);
 }
 
 
@@ -629,6 +605,10 @@ ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base)
     host = r->headers_in.host ? r->headers_in.host->value
                               : r->headers_in.server;
 
+    if (ngx_chat_http_escape(r, &host) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     p = ngx_pnalloc(r->pool, scheme.len + 3 + host.len);
     if (p == NULL) {
         return NGX_ERROR;
@@ -636,6 +616,31 @@ ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base)
 
     base->data = p;
     base->len = ngx_sprintf(p, "%V://%V", &scheme, &host) - p;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_chat_http_escape(ngx_http_request_t *r, ngx_str_t *text)
+{
+    u_char     *p;
+    uintptr_t   n;
+
+    n = ngx_escape_uri(NULL, text->data, text->len, NGX_ESCAPE_REFRESH);
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, text->len + 2 * n);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_escape_uri(p, text->data, text->len, NGX_ESCAPE_REFRESH);
+
+    text->data = p;
+    text->len += 2 * n;
 
     return NGX_OK;
 }

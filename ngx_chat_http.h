@@ -200,9 +200,8 @@ ngx_int_t ngx_chat_http_header(ngx_http_request_t *r, const char *variable,
 /* "http://host:port", as the client wrote it; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base);
 
-/* a link out: what a client wrote into it, escapes aside, may be any bytes */
-ngx_int_t ngx_chat_http_url(ngx_http_request_t *r, ngx_chat_json_t *json,
-    ngx_str_t *url);
+/* of a link: bytes that are no part of one, as a client may send; not "%" */
+ngx_int_t ngx_chat_http_escape(ngx_http_request_t *r, ngx_str_t *text);
 
 ngx_int_t ngx_chat_http_add_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);

@@ -466,6 +466,7 @@ ngx_chat_message_link(ngx_http_request_t *r, ngx_chat_json_t *json,
     }
 
     if (ngx_chat_http_base(r, &base) != NGX_OK
+        || ngx_chat_http_escape(r, &path) != NGX_OK
         || ngx_array_init(&args, r->pool, 4, sizeof(ngx_chat_message_arg_t))
            != NGX_OK
         || ngx_chat_message_link_args(r, &args, page) != NGX_OK)
@@ -498,7 +499,9 @@ ngx_chat_message_link(ngx_http_request_t *r, ngx_chat_json_t *json,
 
     link.len = p - link.data;
 
-    return ngx_chat_http_url(r, json, &link);
+    ngx_chat_json_string(json, &link);
+
+    return NGX_OK;
 }
 
 

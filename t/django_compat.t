@@ -247,3 +247,51 @@ populate();
 --- then
 compare($_) for recorded();
 --- timeout: 60
+
+
+=== its page, with the person's name put in by nginx
+--- server
+location = /page.html {
+    root       html;
+    chat_auth  on redirect=/login/;
+    ssi        on;
+}
+--- user_files
+>>> page.html
+<script>let currentUser = '<!--# echo var="chat_user" -->';</script>
+--- as: u1
+--- request
+GET /page.html
+--- response_body
+<script>let currentUser = 'u1';</script>
+
+
+=== its log-in page, with a CSRF token that means nothing here
+--- server
+location = /form.html {
+    internal;
+    root  html;
+    ssi   on;
+}
+--- user_files
+>>> form.html
+<form method="post"><!--# if expr="$chat_login_error" -->Error!<!--# endif -->
+--- change
+s{page=/login.html}{page=/form.html};
+--- then
+sub log_in {
+    my ($password) = @_;
+
+    return Mojo::UserAgent->new->post(
+        url('/login/?next=/chat/') => form => {
+            csrfmiddlewaretoken => 'x', username => 'u1',
+            password => $password,
+        }
+    )->res;
+}
+
+is(api('', GET => '/login/')->body, qq(<form method="post">\n), 'at first');
+is(log_in('wrong')->body, qq(<form method="post">Error!\n),
+   'after a wrong password');
+is(log_in($Chat::Password)->headers->location, '/chat/',
+   'after the right one');

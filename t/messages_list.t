@@ -379,6 +379,17 @@ GET /api/v1/message/
 --- response_body_unlike: "x":"b
 
 
+=== bytes that are no UTF-8, in Host and path, leave the answer JSON
+--- given
+message(u1 => 'u2', $_) for 1 .. 16;
+--- as: u1
+--- raw_request eval
+"GET /api/v1/x\xff/../message/?a=\xff HTTP/1.1\r\nHost: h\xff\r\n"
+. 'Cookie: sessionid=' . Chat::token('u1') . "\r\nConnection: close\r\n\r\n"
+--- response_body_like eval
+quotemeta('"next":"http://h%FF/api/v1/x%FF/../message/?a=%FF&page=2",')
+
+
 === without the closing slash: works, or leads there with its query
 --- given
 message(u1 => 'u2', 'one');
