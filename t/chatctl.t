@@ -21,6 +21,7 @@ binmode Test::More->builder->$_, ':utf8'
 my $chatctl = abs_path("$FindBin::Bin/../chatctl");
 my $dir = tempdir(CLEANUP => 1);
 my $db = "$ENV{TEST_NGINX_CHAT_DB}_ctl";
+my ($client) = grep { !system "command -v $_ >/dev/null" } qw(mariadb mysql);
 my $django = "$ENV{TEST_NGINX_CHAT_DB}_django";
 
 delete @ENV{qw(CHAT_RUN CHATCTL_SQL)};
@@ -299,7 +300,7 @@ sub sql {
     my ($database, $statements) = @_;
 
     spew("$dir/statements", $statements);
-    my $output = `mariadb --defaults-file=$ENV{CHAT_TEST_CNF} \\
+    my $output = `$client --defaults-file=$ENV{CHAT_TEST_CNF} \\
                           --default-character-set=utf8mb4 --batch --raw \\
                           --skip-column-names --database='$database' \\
                           <$dir/statements`;
