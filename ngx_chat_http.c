@@ -14,6 +14,8 @@ static ngx_int_t ngx_chat_http_body(ngx_http_request_t *r, ngx_str_t *body);
 static ngx_int_t ngx_chat_http_json(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_str_t *body, ngx_chat_field_t *fields,
     ngx_uint_t n);
+static ngx_int_t ngx_chat_http_parse_error(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx, const char *what, ngx_str_t *error);
 static ngx_uint_t ngx_chat_http_type(ngx_str_t *type, const char *name);
 static ngx_int_t ngx_chat_http_unsupported(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_str_t *type);
@@ -61,7 +63,8 @@ ngx_chat_http_fields(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         rc = ngx_chat_text_multipart(r->pool, &type, &body, fields, n,
                                      &error);
         if (rc == NGX_DECLINED) {
-            return ngx_chat_http_detail(r, ctx, NGX_HTTP_BAD_REQUEST, &error);
+            return ngx_chat_http_parse_error(r, ctx, "Multipart form",
+                                             &error);
         }
 
         return rc;
@@ -149,7 +152,11 @@ ngx_chat_http_json(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     rc = ngx_chat_json_fields(r->pool, body, fields, n, &error);
 
-    if (rc != NGX_DECLINED && rc != NGX_ABORT) {
+    if (rc == NGX_DECLINED) {
+        return ngx_chat_http_parse_error(r, ctx, "JSON", &error);
+    }
+
+    if (rc != NGX_ABORT) {
         return rc;
     }
 
@@ -159,14 +166,6 @@ ngx_chat_http_json(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     }
 
     text.data = p;
-
-    if (rc == NGX_DECLINED) {
-        text.len = ngx_sprintf(p, "JSON parse error - %V", &error) - p;
-
-        return ngx_chat_http_detail(r, ctx, NGX_HTTP_BAD_REQUEST, &text);
-    }
-
-    /* rc == NGX_ABORT */
 
     if (error.len == sizeof("NoneType") - 1) {
         ngx_str_set(&text, "No data provided");
@@ -189,6 +188,25 @@ ngx_chat_http_json(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_json_end(json);
 
     return ngx_chat_http_answer(r, ctx, NGX_HTTP_BAD_REQUEST, json);
+}
+
+
+static ngx_int_t
+ngx_chat_http_parse_error(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    const char *what, ngx_str_t *error)
+{
+    ngx_str_t  text;
+
+    text.data = ngx_pnalloc(r->pool, ngx_strlen(what)
+                                     + sizeof(" parse error - ") + error->len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text.len = ngx_sprintf(text.data, "%s parse error - %V", what, error)
+               - text.data;
+
+    return ngx_chat_http_detail(r, ctx, NGX_HTTP_BAD_REQUEST, &text);
 }
 
 
