@@ -246,7 +246,6 @@ __DATA__
 populate();
 --- then
 compare($_) for recorded();
---- timeout: 60
 
 
 === its page, with the person's name put in by nginx
