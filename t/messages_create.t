@@ -808,8 +808,8 @@ Transfer-Encoding: chunked
 
 
 === a body that nginx puts into a file
---- api
-client_body_buffer_size 1k;
+--- change
+s/client_body_buffer_size +\w+;/client_body_buffer_size 1k;/;
 --- as: u1
 --- type: json
 --- request eval
