@@ -163,7 +163,7 @@ sub normal {
         if defined $copy{id} && $copy{id} =~ /\A\d+\z/ && $copy{id} > 35;
     $copy{timestamp} =~ s/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\z/<time>/
         if defined $copy{timestamp};
-    $copy{detail} =~ s/\A(JSON parse error - ).+/$1<text>/
+    $copy{detail} =~ s/\A((?:JSON|Multipart form) parse error - ).+/$1<text>/
         if defined $copy{detail};
     s{\Ahttp://\Q${\host()}\E/}{http://<host>/}
         for grep { defined && !ref } values %copy;
