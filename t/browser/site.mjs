@@ -147,10 +147,12 @@ export function request(page, method, path, data) {
     const response = await fetch(path, {
       method,
       headers: { 'Content-Type': 'application/json' },
-      body: data && JSON.stringify(data),
+      body: JSON.stringify(data),
     });
 
-    return response.status === 204 ? null : response.json();
+    if (!response.ok) {
+      throw new Error(`${method} ${path}: ${response.status}`);
+    }
   }, [method, path, data]);
 }
 
