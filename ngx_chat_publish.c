@@ -21,7 +21,9 @@
  *   background.  It has to begin before the answer is sent, since a client
  *   that has left then ends both; the parent is therefore posted behind it.
  *   The post-subrequest handler only takes notes: finalizing the parent or
- *   running posted requests there is use after free.
+ *   running posted requests there is use after free.  It posts the write
+ *   event of the connection, though, whose handler runs posted requests.  What
+ *   never ends is ended by a timer.
  *
  * - The subrequest inherits the client's headers; If-None-Match makes nchan
  *   answer 400, Upgrade takes its WebSocket path, Origin may be refused.  It
@@ -36,10 +38,18 @@
  */
 
 
+/* how long a publish may take, milliseconds: one that is heard of takes few */
+#define NGX_CHAT_PUBLISH_TIMEOUT  5000
+
+
+static void ngx_chat_publish_prepare(ngx_http_request_t *sr,
+    ngx_http_request_body_t *body, ngx_list_t *headers);
 static ngx_http_request_body_t *ngx_chat_publish_body(ngx_pool_t *pool,
     uint64_t id);
 static ngx_int_t ngx_chat_publish_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
+static void ngx_chat_publish_timeout(ngx_event_t *ev);
+static void ngx_chat_publish_cleanup(void *data);
 
 
 static ngx_str_t  ngx_chat_publish_method = ngx_string("POST");
@@ -52,6 +62,7 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     u_char                      *p;
     ngx_list_t                  *headers;
     ngx_event_t                 *rev;
+    ngx_pool_cleanup_t          *cln;
     ngx_http_request_t          *sr;
     ngx_chat_loc_conf_t         *chlcf;
     ngx_chat_main_conf_t        *chmcf;
@@ -68,10 +79,16 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     psr = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
     body = ngx_chat_publish_body(r->pool, message->id);
     headers = ngx_list_create(r->pool, 1, sizeof(ngx_table_elt_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
 
-    if (p == NULL || psr == NULL || body == NULL || headers == NULL) {
+    if (p == NULL || psr == NULL || body == NULL || headers == NULL
+        || cln == NULL)
+    {
         goto failed;
     }
+
+    cln->handler = ngx_chat_publish_cleanup;
+    cln->data = ctx;
 
     ctx->channels.data = p;
 
@@ -98,6 +115,12 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     ctx->publishing = 1;
 
+    ctx->publish.handler = ngx_chat_publish_timeout;
+    ctx->publish.data = sr;
+    ctx->publish.log = r->connection->log;
+
+    ngx_add_timer(&ctx->publish, NGX_CHAT_PUBLISH_TIMEOUT);
+
     rev = r->connection->read;
 
     ctx->eof = rev->eof;
@@ -108,17 +131,7 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     /* the subrequest has only been posted: it runs when we have returned */
 
-    sr->method = NGX_HTTP_POST;
-    sr->method_name = ngx_chat_publish_method;
-    sr->request_body = body;
-
-    ngx_memzero(&sr->headers_in, sizeof(ngx_http_headers_in_t));
-
-    sr->headers_in.headers = *headers;
-    sr->headers_in.headers.last = &sr->headers_in.headers.part;
-    sr->headers_in.server = r->headers_in.server;
-    sr->headers_in.content_length_n = body->buf->last - body->buf->pos;
-    sr->headers_in.keep_alive_n = -1;
+    ngx_chat_publish_prepare(sr, body, headers);
 
     return (ngx_http_post_request(r, NULL) == NGX_OK) ? NGX_AGAIN
                                                       : NGX_DECLINED;
@@ -135,6 +148,26 @@ failed:
                          NGX_CHAT_COUNT_PUBLISH_FAILED);
 
     return NGX_DECLINED;
+}
+
+
+/* a POST of its own, without what it has inherited */
+
+static void
+ngx_chat_publish_prepare(ngx_http_request_t *sr, ngx_http_request_body_t *body,
+    ngx_list_t *headers)
+{
+    sr->method = NGX_HTTP_POST;
+    sr->method_name = ngx_chat_publish_method;
+    sr->request_body = body;
+
+    ngx_memzero(&sr->headers_in, sizeof(ngx_http_headers_in_t));
+
+    sr->headers_in.headers = *headers;
+    sr->headers_in.headers.last = &sr->headers_in.headers.part;
+    sr->headers_in.server = sr->main->headers_in.server;
+    sr->headers_in.content_length_n = body->buf->last - body->buf->pos;
+    sr->headers_in.keep_alive_n = -1;
 }
 
 
@@ -185,6 +218,8 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
         return rc;
     }
 
+    ngx_chat_publish_cleanup(ctx);
+
     ctx->publishing = 0;
     ctx->published = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
                      ? (ngx_uint_t) rc : sr->headers_out.status;
@@ -219,5 +254,47 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
         ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISHED);
     }
 
+    /* where the client has left, this ends the request: let somebody run it */
+    ngx_post_event(c->write, &ngx_posted_events);
+
     return NGX_OK;
+}
+
+
+/*
+ * It is not heard of any more.  Until it ends the connection takes no further
+ * request, and an answer that is still being sent refers to it.
+ */
+
+static void
+ngx_chat_publish_timeout(ngx_event_t *ev)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *sr;
+
+    sr = ev->data;
+
+    if (!sr->main->done) {
+        ngx_add_timer(ev, NGX_CHAT_PUBLISH_TIMEOUT);
+        return;
+    }
+
+    c = sr->connection;
+
+    ngx_http_set_log_request(c->log, sr);
+
+    ngx_http_finalize_request(sr, NGX_HTTP_GATEWAY_TIME_OUT);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_chat_publish_cleanup(void *data)
+{
+    ngx_chat_ctx_t *ctx = data;
+
+    if (ctx->publish.timer_set) {
+        ngx_del_timer(&ctx->publish);
+    }
 }
