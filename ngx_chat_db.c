@@ -30,7 +30,8 @@
  */
 
 
-#define NGX_CHAT_DB_TRIES        3        /* with a connection lost each time */
+/* connections that a job may lose before it is given up */
+#define NGX_CHAT_DB_LOSSES  3
 
 
 static void ngx_chat_db_cleanup(void *data);
@@ -160,7 +161,8 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
     job->repeated = 0;
     job->db = db;
     job->conn = NULL;
-    job->tries = 0;
+    job->conflicts = 0;
+    job->losses = 0;
     job->limit = 0;
     job->deadline = ngx_current_msec + db->conf->timeout;
     job->done = 0;
@@ -573,12 +575,12 @@ ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc, ngx_uint_t errcode)
 void
 ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
 {
-    ngx_uint_t           i, tries;
+    ngx_uint_t           i, conflicts;
     ngx_chat_db_job_t   *job;
     ngx_chat_db_lane_t  *lane;
 
     lane = conn->lane;
-    tries = 0;
+    conflicts = 0;
 
     for (i = conn->njobs; i-- > 0; /* void */ ) {
         job = conn->jobs[i];
@@ -587,27 +589,31 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
             continue;
         }
 
-        tries = ++job->tries;
+        switch (error) {
 
-        if (error == NGX_CHAT_DB_LOST) {
+        case NGX_CHAT_DB_REFUSED:
+            /* half of them are free of the one that was the reason */
+            job->limit = (conn->njobs + 1) / 2;
+            break;
+
+        case NGX_CHAT_DB_CONFLICT:
+            conflicts = ++job->conflicts;
+            break;
+
+        case NGX_CHAT_DB_LOST:
             job->repeated = 1;
 
-            if (tries == NGX_CHAT_DB_TRIES) {
+            if (++job->losses == NGX_CHAT_DB_LOSSES) {
                 ngx_chat_db_done(job, NGX_BUSY);
                 continue;
             }
-        }
 
-        /*
-         * Another job may have been the reason.  Refused, half of them are
-         * free of it; but a lost connection is not risked twice for many.
-         */
-
-        if (error == NGX_CHAT_DB_REFUSED) {
-            job->limit = (conn->njobs + 1) / 2;
-
-        } else if (error != NGX_CHAT_DB_CONFLICT) {
+            /* if one of them was the reason, the others shall not suffer */
             job->limit = 1;
+            break;
+
+        case NGX_CHAT_DB_UNFIT:
+            break;
         }
 
         job->conn = NULL;
@@ -617,9 +623,10 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
         conn->db->stat.retries++;
     }
 
-    if (error == NGX_CHAT_DB_CONFLICT && tries != 0) {
+    if (conflicts) {
+        /* up to 20 ms, then 40, 80, 160, 320 */
         ngx_add_timer(&lane->pause,
-                      1 + ngx_random() % (10 << ngx_min(tries, 5)));
+                      1 + ngx_random() % (10 << ngx_min(conflicts, 5)));
     }
 
     ngx_chat_db_packet_done(conn);

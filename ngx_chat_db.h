@@ -135,7 +135,8 @@ struct ngx_chat_db_job_s {
     ngx_chat_db_t              *db;
     ngx_chat_db_conn_t         *conn;         /* NULL while it waits */
     ngx_uint_t                  slot;         /* in conn's packet */
-    ngx_uint_t                  tries;
+    ngx_uint_t                  conflicts;    /* so far */
+    ngx_uint_t                  losses;       /* of its connection */
     ngx_uint_t                  limit;        /* of its packet; 0: the batch */
     ngx_msec_t                  deadline;
     unsigned                    done:1;       /* handler about to be called */

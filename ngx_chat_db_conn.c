@@ -256,10 +256,13 @@ ngx_chat_db_error(ngx_chat_db_conn_t *conn)
     code = ngx_chat_mysql_errno(conn->my);
     text = code ? ngx_chat_mysql_error(conn->my) : "nginx is out of resources";
 
-    if (conn->state == NGX_CHAT_DB_CONNECTING
-        || conn->state == NGX_CHAT_DB_SETUP)
-    {
+    if (conn->state == NGX_CHAT_DB_CONNECTING) {
         ngx_chat_db_unfit(conn, code, text);
+        return;
+    }
+
+    if (conn->state == NGX_CHAT_DB_SETUP) {
+        ngx_chat_db_unfit(conn, code, "its schema cannot be read");
         return;
     }
 

@@ -73,6 +73,18 @@ sql('UPDATE chat_schema SET version = version - 1');
 ok(wait_until(sub { list()->code == 200 }, 4), 'until it fits');
 
 
+=== no schema at all
+--- given
+sql('RENAME TABLE chat_schema TO chat_other');
+--- then
+is(list()->code, 503, 'nobody writes to it') for 1 .. 5;
+like(error_log(), qr/\[error\].* chat: the database is out of reach: .*schema/,
+     'and the log says why');
+
+sql('RENAME TABLE chat_other TO chat_schema');
+ok(wait_until(sub { list()->code == 200 }, 4), 'until it is there');
+
+
 === a wrong password
 --- given
 open my $file, '>', "$dir/password" or die $!;
