@@ -85,6 +85,16 @@ GET /api/v1/nothing/
 Content-Type: application/json
 
 
+=== the root of the API
+--- as: u1
+--- request
+GET /api/v1/
+--- response_body chomp
+{"message":"http://localhost/api/v1/message/","user":"http://localhost/api/v1/user/","conversation":"http://localhost/api/v1/conversation/","session":"http://localhost/api/v1/session/"}
+--- response_headers
+Content-Type: application/json
+
+
 === a path that only begins like a route
 --- as: u1
 --- request

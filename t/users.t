@@ -71,6 +71,26 @@ GET /api/v1/user/
 [{"username":"Þórður"}]
 
 
+=== one person, by id
+--- as: u1
+--- request
+GET /api/v1/user/2/
+--- response_body chomp
+{"username":"u2"}
+--- response_headers
+Content-Type: application/json
+Allow: GET, HEAD, OPTIONS
+
+
+=== nobody of that id
+--- as: u1
+--- request
+GET /api/v1/user/99/
+--- error_code: 404
+--- response_body chomp
+{"detail":"Not found."}
+
+
 === without the closing slash: works, or leads there
 --- then
 my $res = api('u1', GET => '/api/v1/user');

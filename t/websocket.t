@@ -170,17 +170,18 @@ is("@ids", join(' ', 1 .. 20), 'each');
 === a repeated send is told once
 --- then
 my $socket = web_socket('u2');
-my %codes;
+my %ids;
 
 Mojo::Promise->all(map {
     request('u1', POST => '/api/v1/message/',
             { recipient => 'u2', body => 'x' }, 'Idempotency-Key' => 'key')
-        ->then(sub { $codes{ $_[0]->code }++ });
+        ->then(sub { $ids{ $_[0]->json->{id} }++ });
 } 1 .. 10)->wait;
 
 ok(wait_until { @{ $socket->{frames} } }, 'told');
 settle();
-is_deeply($socket->{frames}, ['{"message": "1"}'], 'once');
+is_deeply($socket->{frames}, [map { qq({"message": "$_"}) } keys %ids],
+          'once, of the one that is stored');
 
 
 === the headers of the sender do not reach nchan
