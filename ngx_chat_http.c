@@ -673,7 +673,12 @@ ngx_chat_http_send(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chain_t   out;
 
     if (status == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+        /* memory may be short: the answer needs none */
+
+        status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        ctx->html = 0;
+        ngx_str_set(&ctx->body, "{\"detail\":\"Internal server error.\"}");
     }
 
     r->connection->log->action = "sending to client";

@@ -164,6 +164,7 @@ sql('CREATE TABLE chat_writing (connection_id BIGINT UNSIGNED NOT NULL
      PRIMARY KEY, floor_id BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB');
 
 is($res->code, 500, 'a statement that failed');
+is($res->json->{detail}, 'Internal server error.', 'is an answer in JSON');
 like(error_log(), qr/\[error\].* chat: database error 1146 \(42S02\)/,
      'is told by its number');
 unlike(error_log(), qr/secret/, 'and by no more');
