@@ -7,12 +7,15 @@
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 
-# form_login WHO, PASSWORD: the response
+# form_login WHO, PASSWORD, [ADDRESS]: the response
 
 sub form_login {
-    my ($who, $password) = @_;
+    my ($who, $password, $address) = @_;
 
-    return Mojo::UserAgent->new->post(
+    my $agent = Mojo::UserAgent->new;
+    $agent->socket_options({ LocalAddr => $address }) if $address;
+
+    return $agent->post(
         url('/login/') => form => { username => $who, password => $password }
     )->res;
 }
@@ -314,6 +317,34 @@ my $api = api('', POST => '/api/v1/session/',
 is($api->code, 429, 'nor by the API');
 is($api->body, '{"detail":"Too many attempts. Try again later."}', 'which says it');
 like($api->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'for how long');
+
+
+=== wrong passwords from elsewhere do not lock anybody out
+--- then
+my $res;
+
+for (1 .. 40) {
+    $res = form_login('u1', 'wrong', '127.0.0.2');
+    last if $res->code == 429;
+}
+
+is($res->code, 429, 'refused there');
+is(form_login('u1', 'correct horse')->code, 302, 'not here');
+
+
+=== wrong passwords for many names, from one address: throttled as well
+--- then
+my ($res, $tries);
+
+for (1 .. 80) {
+    $res = form_login("name$_", 'wrong');
+    $tries++;
+    last if $res->code == 429;
+}
+
+is($res->code, 429, 'refused at last');
+cmp_ok($tries, '>', 40, 'a household has its typing errors');
+is(form_login('u1', 'correct horse')->code, 429, 'for all of them');
 
 
 === a success forgives
