@@ -229,7 +229,8 @@ is(sql($db, 'SELECT COUNT(*) FROM chat_user'), "0\n",
 sql($django, 'DELETE FROM core_messagemodel WHERE id = 30');
 
 is(run('', "import-django $django"),
-   "Took over 3 people, 3 messages, 2 conversations.\n"
+   "Copying 3 messages...\n"
+   . "Took over 3 people, 3 messages, 2 conversations.\n"
    . "1 of the people have no pbkdf2_sha256 password: they need a new one, "
    . "by \"chatctl user passwd\".\n", 'import');
 
