@@ -62,7 +62,9 @@ sub run_perl {
 }
 
 
-# "correct horse" by yescrypt at its default cost, computed once for all runs
+our $Password = 'correct horse';
+
+# the same by yescrypt at its default cost, computed once for all runs
 my $Hash = '$y$j9T$fJn1I5lsjBzZkyWHNPHbX1$'
            . 'oiq9nB3CiNJVNWbK.rwHWzBzH3yzlnKR3.cq.PBI2o6';
 
