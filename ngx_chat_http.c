@@ -608,15 +608,24 @@ ngx_chat_http_link(ngx_http_request_t *r, ngx_chat_json_t *json,
 }
 
 
-/* "http://host:port", as the client wrote it */
+/*
+ * "http://host:port", as the client wrote it; with "secure=on" it wrote https,
+ * which may have ended in front of this nginx.
+ */
 
 ngx_int_t
 ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base)
 {
-    u_char     *p;
-    ngx_str_t   host, scheme;
+    u_char               *p;
+    ngx_str_t             host, scheme;
+    ngx_chat_loc_conf_t  *chlcf;
 
-    if (ngx_chat_http_header(r, "scheme", &scheme) != NGX_OK) {
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    if (chlcf->secure == NGX_CHAT_SECURE_ON) {
+        ngx_str_set(&scheme, "https");
+
+    } else if (ngx_chat_http_header(r, "scheme", &scheme) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -160,6 +160,18 @@ GET /api/v1/session/
 {"username":"u1","user_id":1,"is_admin":false}
 
 
+=== chat_cookie secure=on: links are the client's, who wrote https
+--- http
+chat_cookie sessionid secure=on;
+chat_page_size 1;
+--- given
+message(u1 => 'u2', $_) for 1 .. 2;
+--- then
+my $res = api('', GET => '/api/v1/message/', undef,
+              Cookie => '__Host-sessionid=' . token('u1'));
+like($res->json->{next}, qr{^https://[^/]+/api/v1/message/\?page=2$}, 'next');
+
+
 === the wrong password
 --- type: json
 --- request

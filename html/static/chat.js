@@ -19,6 +19,7 @@
 
 const TIMEOUT = 15e3;         // milliseconds for a request or a handshake
 const WATCH = 60e3;           // between two looks at what the socket lost
+const SETTLE = 1e3;           // after connecting, until the last look
 const STABLE = 10e3;          // a connection that lived so long was a good one
 const BACKOFF = [500, 30e3];  // the first and the longest pause between tries
 const BURST = 3;              // of more new messages, one request fetches all
@@ -537,6 +538,13 @@ export class Chat extends EventTarget {
     try {
       await this.catchUp();
       this.#setState('online');
+
+      // nchan may take a socket a moment before it listens for it
+      setTimeout(() => {
+        if (this.state === 'online') {
+          this.catchUp().catch(() => this.#link.fail());
+        }
+      }, SETTLE);
 
     } catch {
       this.#link.fail();
