@@ -358,6 +358,7 @@ ngx_chat_auth_done(ngx_chat_db_job_t *job)
 
     ctx->authenticated = 1;
 
+    c->log->action = NULL;
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_http_core_run_phases;
 

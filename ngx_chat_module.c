@@ -392,6 +392,12 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    if (conf->api && conf->publish.len == 0) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"chat_api\" without \"chat_publish\": messages "
+                           "are stored, but nobody is told of them");
+    }
+
     if (conf->subscriber && conf->auth == NGX_CHAT_AUTH_OFF) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chat_subscriber\" needs to know who is calling: "

@@ -448,6 +448,15 @@ chat_publish chat/publish;
 "chat/publish" in "chat_publish" is no path: it begins with "/"
 
 
+=== no chat_publish: a warning
+--- change
+s/^ *chat_publish [^;]*;//m;
+--- starts
+--- error_log
+[warn]
+"chat_api" without "chat_publish": messages are stored, but nobody is told
+
+
 === chat_publish twice
 --- api
 chat_publish /x;
