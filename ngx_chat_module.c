@@ -360,7 +360,21 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_chat_loc_conf_t *prev = parent;
     ngx_chat_loc_conf_t *conf = child;
 
-    ngx_chat_main_conf_t  *chmcf;
+    ngx_chat_main_conf_t      *chmcf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && !clcf->lmt_excpt) {
+
+        /* an "if" is a part of its location, whose handler it keeps */
+
+        conf->api = prev->api;
+        conf->subscriber = prev->subscriber;
+        conf->login_page = prev->login_page;
+        conf->login_redirect = prev->login_redirect;
+        conf->logout_redirect = prev->logout_redirect;
+    }
 
     /* the API and a subscriber are of their location alone */
     ngx_conf_init_value(conf->api, 0);

@@ -236,6 +236,17 @@ is(event_source('u1', Origin => 'https://evil.example')->{code}, 403,
    'EventSource');
 
 
+=== Origin, where an "if" of the location is true
+--- change
+s{(location = /ws \{\n)}{$1if (\$http_x_name) { set \$x 1; }\n};
+--- then
+is(web_socket('u1', headers => { 'X-Name' => 'x',
+                                 Origin => 'https://evil.example' })->{code},
+   403, 'refused');
+is(web_socket('u1', headers => { 'X-Name' => 'x', Origin => url('') })->{code},
+   101, 'taken');
+
+
 === a bearer token opens a socket
 --- then
 is(web_socket('', headers => { Authorization => 'Bearer ' . token('u1') })
