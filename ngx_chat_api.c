@@ -205,6 +205,14 @@ ngx_chat_api_route(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
+    /* "rewrite ... break" may have led out of the location's prefix */
+
+    if (r->uri.len < clcf->name.len
+        || ngx_strncmp(r->uri.data, clcf->name.data, clcf->name.len) != 0)
+    {
+        return NULL;
+    }
+
     path.data = r->uri.data + clcf->name.len;
     path.len = r->uri.len - clcf->name.len;
 

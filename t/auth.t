@@ -307,3 +307,26 @@ message(u1 => 'u2', $_) for 1 .. 16;
 --- request
 GET /talk/message/
 --- response_body_like: "next":"http://localhost/talk/message/\?page=2"
+
+
+=== a route in a location that rewrites
+--- api
+rewrite ^/api/v1/short$ /other/xmessage/ break;
+--- as: u1
+--- request
+GET /api/v1/short
+--- error_code: 404
+--- response_body chomp
+{"detail":"Not found."}
+
+
+=== an "if" is a part of its location: the API
+--- api
+if ($http_x_name) { set $x 1; }
+--- more_headers
+X-Name: x
+--- request
+GET /api/v1/message/
+--- error_code: 403
+--- response_body chomp
+{"detail":"Authentication credentials were not provided."}
