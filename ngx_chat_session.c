@@ -280,30 +280,50 @@ ngx_chat_session_find(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 }
 
 
-/* the name in lower case as far as ASCII goes: case is no new start */
+/*
+ * The name in lower case as far as ASCII goes: case is no new start.  Nor is
+ * another address of a network that belongs to one customer, a /64 of IPv6.
+ */
 
 static ngx_int_t
 ngx_chat_session_keys(ngx_http_request_t *r, ngx_chat_session_login_t *login)
 {
-    u_char     *p;
-    size_t      len;
-    ngx_str_t  *addr;
+    u_char               *p;
+    size_t                len;
+    ngx_str_t             addr;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
 
-    addr = &r->connection->addr_text;
+    addr = r->connection->addr_text;
+
+#if (NGX_HAVE_INET6)
+
+    sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
+
+    if (sin6->sin6_family == AF_INET6
+        && !IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr))
+    {
+        addr.data = sin6->sin6_addr.s6_addr;
+        addr.len = 8;
+    }
+
+#endif
+
     len = ngx_min(login->name.len, 150);
 
-    p = ngx_pnalloc(r->pool, 2 * addr->len + 1 + len);
+    p = ngx_pnalloc(r->pool, 2 * addr.len + 1 + len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     login->address_key.data = p;
-    login->address_key.len = addr->len;
-    p = ngx_cpymem(p, addr->data, addr->len);
+    login->address_key.len = addr.len;
+    p = ngx_cpymem(p, addr.data, addr.len);
 
     login->name_key.data = p;
-    login->name_key.len = addr->len + 1 + len;
-    p = ngx_cpymem(p, addr->data, addr->len);
+    login->name_key.len = addr.len + 1 + len;
+    p = ngx_cpymem(p, addr.data, addr.len);
     *p++ = ' ';
     ngx_strlow(p, login->name.data, len);
 

@@ -217,6 +217,20 @@ username=u1&password=correct+horse
 Location: /inbox/
 
 
+=== an "if" is a part of its location: where the log-in leads
+--- change
+s{chat_login  page=/login.html;}{chat_login; if (\$http_x_name) { set \$x 1; }};
+--- more_headers
+X-Name: x
+--- type: form
+--- request
+POST /login/
+username=u1&password=correct+horse
+--- error_code: 302
+--- response_headers
+Location: /
+
+
 === without a session the page leads to the login page
 --- request
 GET /
@@ -345,6 +359,26 @@ for (1 .. 80) {
 is($res->code, 429, 'refused at last');
 cmp_ok($tries, '>', 40, 'a household has its typing errors');
 is(form_login('u1', 'correct horse')->code, 429, 'for all of them');
+
+
+=== wrong passwords from the addresses of one IPv6 network: throttled
+--- server
+set_real_ip_from 127.0.0.1;
+real_ip_header X-Real-IP;
+--- then
+my $try = sub {
+    my ($address, $password) = @_;
+
+    return api('', POST => '/api/v1/session/',
+               { username => 'u1', password => $password },
+               'X-Real-IP' => $address)->code;
+};
+
+is((grep { $try->("2001:db8::$_", 'wrong') == 429 } 1 .. 12) > 0, 1, 'refused');
+is($try->('2001:db8:0:1::1', 'correct horse'), 200, 'another network is not');
+
+is((grep { $try->("::ffff:192.0.2.$_", 'wrong') == 429 } 1 .. 12), 0,
+   'IPv4 by IPv6: each address counts for itself');
 
 
 === a success forgives
