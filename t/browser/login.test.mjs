@@ -52,13 +52,15 @@ test('a throttled login says how long to wait', async () => {
 
 
 test('the form works without scripts', async () => {
-  const page = await visit('/login/?next=/', { javaScriptEnabled: false });
+  const page = await visit('/login/?next=/%3Fa=b', {
+    javaScriptEnabled: false,
+  });
 
   await login(page, { ...alice, password: 'wrong' });
   await page.waitForSelector('#error:not(:empty)');
 
   await login(page, alice);
-  await page.waitForURL(`${url}/`);
+  await page.waitForURL(`${url}/?a=b`);
 });
 
 
