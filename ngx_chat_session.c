@@ -47,6 +47,8 @@ static ngx_chat_session_login_t *ngx_chat_session_begin(
     ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_session_find(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_session_throttle(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_session_keys(ngx_http_request_t *r,
     ngx_chat_session_login_t *login);
 static ngx_int_t ngx_chat_session_check(ngx_http_request_t *r,
@@ -234,35 +236,15 @@ ngx_chat_session_find(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_session_login_t *login = ctx->data;
 
-    ngx_uint_t         wait, longer;
-    ngx_chat_cache_t  *cache;
+    ngx_int_t  rc;
 
     if (ngx_chat_session_keys(r, login) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    cache = ngx_chat_http_cache(r);
-
-    wait = ngx_chat_cache_throttled(cache, &login->name_key,
-                                    NGX_CHAT_SESSION_NAME_BURST,
-                                    NGX_CHAT_SESSION_HALF);
-    longer = ngx_chat_cache_throttled(cache, &login->address_key,
-                                      NGX_CHAT_SESSION_ADDRESS_BURST,
-                                      NGX_CHAT_SESSION_HALF);
-
-    wait = ngx_max(wait, longer);
-
-    if (wait) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "chat log-in throttled for %ui seconds", wait);
-
-        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_LOGIN_THROTTLED);
-
-        ctx->retry_after = wait;
-
-        return ngx_chat_session_refuse(r, ctx, NGX_HTTP_TOO_MANY_REQUESTS,
-                                       "Too many attempts. "
-                                       "Try again later.");
+    rc = ngx_chat_session_throttle(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     /* a name that nobody can have costs what a wrong password does */
@@ -277,6 +259,43 @@ ngx_chat_session_find(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     return ngx_chat_api_query(r, ctx, &login->user.job,
                               &ngx_chat_sql_user_by_name,
                               ngx_chat_session_check);
+}
+
+
+/* NGX_OK, or what the step is to return */
+
+static ngx_int_t
+ngx_chat_session_throttle(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_session_login_t *login = ctx->data;
+
+    ngx_uint_t         wait, longer;
+    ngx_chat_cache_t  *cache;
+
+    cache = ngx_chat_http_cache(r);
+
+    wait = ngx_chat_cache_throttled(cache, &login->name_key,
+                                    NGX_CHAT_SESSION_NAME_BURST,
+                                    NGX_CHAT_SESSION_HALF);
+    longer = ngx_chat_cache_throttled(cache, &login->address_key,
+                                      NGX_CHAT_SESSION_ADDRESS_BURST,
+                                      NGX_CHAT_SESSION_HALF);
+
+    wait = ngx_max(wait, longer);
+
+    if (wait == 0) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "chat log-in throttled for %ui seconds", wait);
+
+    ngx_chat_cache_count(cache, NGX_CHAT_COUNT_LOGIN_THROTTLED);
+
+    ctx->retry_after = wait;
+
+    return ngx_chat_session_refuse(r, ctx, NGX_HTTP_TOO_MANY_REQUESTS,
+                                   "Too many attempts. Try again later.");
 }
 
 
@@ -356,6 +375,15 @@ static ngx_int_t
 ngx_chat_session_checked(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_session_login_t *login = ctx->data;
+
+    ngx_int_t  rc;
+
+    /* many tries at a time were all let in: only the first are told */
+
+    rc = ngx_chat_session_throttle(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     if (login->check.rc == NGX_DECLINED) {
         return ngx_chat_session_wrong(r, ctx);

@@ -381,6 +381,39 @@ is((grep { $try->("::ffff:192.0.2.$_", 'wrong') == 429 } 1 .. 12), 0,
    'IPv4 by IPv6: each address counts for itself');
 
 
+=== wrong passwords at a time: most of them learn nothing
+--- then
+my %codes;
+my $left = 40;
+
+for (1 .. 40) {
+    request('', POST => '/api/v1/session/',
+            { username => 'u1', password => 'wrong' })
+        ->then(sub { $codes{ $_[0]->code }++ })
+        ->finally(sub { $left-- });
+}
+
+ok(wait_until { $left == 0 }, 'all are answered');
+cmp_ok($codes{403} // 0, '<', 12, 'few are told that it is wrong');
+is(($codes{403} // 0) + ($codes{429} // 0), 40, 'the others to wait');
+
+
+=== right passwords at a time
+--- then
+my %codes;
+my $left = 20;
+
+for (1 .. 20) {
+    request('', POST => '/api/v1/session/',
+            { username => 'u1', password => 'correct horse' })
+        ->then(sub { $codes{ $_[0]->code }++ })
+        ->finally(sub { $left-- });
+}
+
+ok(wait_until { $left == 0 }, 'all are answered');
+is_deeply(\%codes, { 200 => 20 }, 'by a session');
+
+
 === a success forgives
 --- then
 my %codes;
