@@ -388,6 +388,7 @@ ngx_chat_auth_cancel(void *data)
 static ngx_int_t
 ngx_chat_auth_verdict(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
+    ngx_str_t             retry;
     ngx_chat_loc_conf_t  *chlcf;
 
     chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
@@ -397,7 +398,21 @@ ngx_chat_auth_verdict(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     if (ctx->unavailable) {
+        ngx_str_set(&retry, NGX_CHAT_HTTP_RETRY_AFTER_TEXT);
+
+        if (ngx_chat_http_add_header(r, "Retry-After", &retry) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
         return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    if (ctx->foreign
+        && !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS)))
+    {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "chat request from a foreign origin");
+        return NGX_HTTP_FORBIDDEN;
     }
 
     if (ctx->user.id == 0) {

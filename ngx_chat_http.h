@@ -172,7 +172,8 @@ struct ngx_chat_endpoint_s {
 
 
 /* a 503 asks the client to come back after so many seconds */
-#define NGX_CHAT_HTTP_RETRY_AFTER  2
+#define NGX_CHAT_HTTP_RETRY_AFTER       2
+#define NGX_CHAT_HTTP_RETRY_AFTER_TEXT  "2"
 
 
 /*

@@ -34,6 +34,7 @@ typedef struct {
     ngx_str_t                      name_key;  /* of throttling */
     ngx_str_t                      address_key;
     unsigned                       bearer:1;  /* wants the token, no cookie */
+    unsigned                       again:1;   /* from the beginning, once */
 
     ngx_chat_sql_user_t            user;
     ngx_chat_password_job_t        check;
@@ -127,8 +128,9 @@ ngx_chat_session_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
  * POST session/ and POST of the form
  *
  *   create | login -> find -> check -> checked -> store -> stored
- *                      |                  |
- *                      +-- throttled      +-- wrong
+ *                     ^|                  |                 |
+ *                     |+-- throttled      +-- wrong         |
+ *                     +-- the password was not the same ----+
  */
 
 ngx_int_t
@@ -456,6 +458,8 @@ ngx_chat_session_store(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     login->session.user_id = login->user.user.id;
+    login->session.password = login->set.changed ? login->set.new
+                                                 : login->user.user.password;
     login->session.expires = ngx_time() + chlcf->session_lifetime;
 
     return ngx_chat_api_query(r, ctx, &login->session.job,
@@ -474,6 +478,23 @@ ngx_chat_session_stored(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     if (login->session.job.rc == NGX_DECLINED) {
         return NGX_ERROR;
+    }
+
+    if (!login->session.created) {
+
+        /* the password has been changed, or hashed anew, since it was read */
+
+        if (login->again) {
+            return ngx_chat_session_wrong(r, ctx);
+        }
+
+        login->again = 1;
+
+        ngx_memzero(&login->set, sizeof(ngx_chat_sql_password_t));
+        ngx_memzero(&login->check, sizeof(ngx_chat_password_job_t));
+
+        ctx->next = ngx_chat_session_find;
+        return NGX_OK;
     }
 
     ctx->user = login->user.user;

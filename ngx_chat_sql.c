@@ -20,6 +20,10 @@
  */
 
 
+/* in the packet of a new session */
+#define NGX_CHAT_SQL_CREATE_INSERT  3
+
+
 static void ngx_chat_sql_setup_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static ngx_int_t ngx_chat_sql_setup_result(ngx_chat_db_result_t *res,
@@ -32,6 +36,8 @@ static ngx_int_t ngx_chat_sql_session_get_result(ngx_chat_db_result_t *res,
 static void ngx_chat_sql_session_delete_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_sql_session_create_build(ngx_chat_db_text_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
+static ngx_int_t ngx_chat_sql_session_create_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 
 static void ngx_chat_sql_user_by_name_build(ngx_chat_db_text_t *text,
@@ -79,7 +85,8 @@ const ngx_chat_db_class_t  ngx_chat_sql_session_create = {
     .name = ngx_string("session.create"),
     .batch = 1,
     .transaction = 1,
-    .build = ngx_chat_sql_session_create_build
+    .build = ngx_chat_sql_session_create_build,
+    .result = ngx_chat_sql_session_create_result
 };
 
 
@@ -233,7 +240,12 @@ ngx_chat_sql_session_create_build(ngx_chat_db_text_t *text,
 
     op = (ngx_chat_sql_session_create_t *) jobs[0];
 
-    /* a second try, after one of unknown outcome, may meet its own row */
+    op->created = 0;
+
+    /*
+     * The UPDATE holds the person, so that no change of password passes.  A
+     * second try, after one of unknown outcome, may meet its own row.
+     */
 
     ngx_chat_sql_add(text,
         "START TRANSACTION;"
@@ -242,11 +254,29 @@ ngx_chat_sql_session_create_build(ngx_chat_db_text_t *text,
         " AND (token_hash = $1 OR expires_at <= UTC_TIMESTAMP());"
         "INSERT INTO chat_session (token_hash, user_id, created_at,"
                                  " expires_at)"
-        " VALUES ($1, $2, UTC_TIMESTAMP(), '1970-01-01' + INTERVAL $3 SECOND);"
+        " SELECT $1, id, UTC_TIMESTAMP(), '1970-01-01' + INTERVAL $3 SECOND"
+        " FROM chat_user WHERE id = $2 AND password = $4 AND is_active;"
         "COMMIT",
         ngx_chat_sql_bytes(op->hash, NGX_CHAT_HASH_LEN),
         ngx_chat_sql_number(op->user_id),
-        ngx_chat_sql_number(op->expires));
+        ngx_chat_sql_number(op->expires),
+        ngx_chat_sql_string(&op->password));
+}
+
+
+static ngx_int_t
+ngx_chat_sql_session_create_result(ngx_chat_db_result_t *res,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n)
+{
+    ngx_chat_sql_session_create_t  *op;
+
+    op = (ngx_chat_sql_session_create_t *) jobs[0];
+
+    if (op != NULL && res->statement == NGX_CHAT_SQL_CREATE_INSERT) {
+        op->created = (res->affected != 0);
+    }
+
+    return NGX_OK;
 }
 
 

@@ -85,14 +85,20 @@ extern const ngx_chat_db_class_t  ngx_chat_sql_session_get;
 extern const ngx_chat_db_class_t  ngx_chat_sql_session_delete;
 
 
-/* a new session; the person's expired ones go at the same time */
+/*
+ * A new session, if the stored password still is the one that was checked and
+ * the person is active; the person's expired ones go at the same time.
+ */
 
 typedef struct {
     ngx_chat_db_job_t      job;
     /* in */
     u_char                 hash[NGX_CHAT_HASH_LEN];
     uint32_t               user_id;
+    ngx_str_t              password;          /* as it is stored */
     time_t                 expires;
+    /* out */
+    unsigned               created:1;
 } ngx_chat_sql_session_create_t;
 
 extern const ngx_chat_db_class_t  ngx_chat_sql_session_create;

@@ -138,6 +138,20 @@ X-User: u2
 X-User-Id: 2
 
 
+=== other locations: no unsafe request from a foreign page
+--- server
+location = /own {
+    chat_auth on;
+    try_files /static/style.css =405;
+}
+--- as: u1
+--- request
+POST /own
+--- more_headers
+Sec-Fetch-Site: cross-site
+--- error_code: 403
+
+
 === the variables are empty for nobody
 --- server
 location = /open { return 200 "[$chat_user][$chat_user_id]"; }

@@ -44,6 +44,13 @@ for (1 .. 10) {
     ok(time - $start < 0.5, 'at once');
 }
 
+for my $path ('/', '/ws') {
+    my $res = api('u1', GET => $path);
+
+    is($res->code, 503, $path);
+    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'later');
+}
+
 $proxy->pass;
 
 ok(wait_until(sub { list()->code == 200 }, 4), 'back by itself');

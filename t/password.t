@@ -56,6 +56,51 @@ is(api('u1', GET => '/api/v1/session/')->code, 200, 'this one goes on');
 is(api('u2', GET => '/api/v1/session/')->code, 200, "another person's as well");
 
 
+=== a log-in under way with the old password does not outlive it
+--- then
+# the new one is stored, and not committed before the old one has been checked
+
+my $change = connect_db();
+$change->begin_work;
+$change->do("UPDATE chat_user SET password = '!' WHERE id = 1");
+
+my $code;
+
+request('', POST => '/api/v1/session/',
+        { username => 'u1', password => $Chat::Password })
+    ->then(sub { $code = $_[0]->code });
+
+settle(1);
+is($code, undef, 'it waits');
+$change->commit;
+
+ok(wait_until { defined $code }, 'and is answered');
+is($code, 403, 'as a wrong one');
+is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 1'), 1,
+   'without a session');
+
+
+=== a log-in under way while the same password is hashed anew
+--- then
+my $change = connect_db();
+$change->begin_work;
+$change->do('UPDATE chat_user SET password = ? WHERE id = 1', {},
+            crypt($Chat::Password, '$6$anothersalt'));
+
+my $code;
+
+request('', POST => '/api/v1/session/',
+        { username => 'u1', password => $Chat::Password })
+    ->then(sub { $code = $_[0]->code });
+
+settle(1);
+is($code, undef, 'it waits');
+$change->commit;
+
+ok(wait_until { defined $code }, 'and is answered');
+is($code, 200, 'it still is the right one');
+
+
 === the old password is wrong
 --- as: u1
 --- type: json
