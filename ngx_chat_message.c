@@ -263,6 +263,8 @@ ngx_chat_message_list_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_message_list_t *list = ctx->data;
 
     list->op.peer_id = list->target.id;
+    list->op.peer = list->target.name;
+    list->op.user = ctx->user.name;
 
     /* with nobody there is nothing, but a cursor is always wanted */
 

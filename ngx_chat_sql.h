@@ -204,6 +204,8 @@ typedef struct {
     /* in */
     uint32_t               user_id;
     uint32_t               peer_id;           /* 0: with anybody */
+    ngx_str_t              user;              /* names, where there is a */
+    ngx_str_t              peer;              /* peer */
     uint64_t               id;
     uint64_t               offset;
     ngx_uint_t             limit;

@@ -90,6 +90,8 @@ static void ngx_chat_sql_add_messages(ngx_chat_db_text_t *text,
 static void ngx_chat_sql_add_ids(ngx_chat_db_text_t *text,
     ngx_chat_sql_messages_t *op, const char *where, const char *order,
     uint64_t offset, uint64_t limit);
+static void ngx_chat_sql_add_pair(ngx_chat_db_text_t *text,
+    ngx_chat_sql_messages_t *op);
 static void ngx_chat_sql_add_range(ngx_chat_db_text_t *text,
     ngx_chat_sql_messages_t *op, const char *where, const char *order,
     uint64_t offset, uint64_t limit);
@@ -688,12 +690,35 @@ ngx_chat_sql_add_messages(ngx_chat_db_text_t *text,
     ngx_chat_sql_messages_t *op, const char *where, const char *order,
     uint64_t offset, uint64_t limit)
 {
+    if (op->peer_id == 0) {
+        ngx_chat_sql_text(text,
+            "SELECT STRAIGHT_JOIN " NGX_CHAT_SQL_MESSAGE " FROM (");
+        ngx_chat_sql_add_ids(text, op, where, order, offset, limit);
+        ngx_chat_sql_text(text,
+            ") AS p JOIN chat_message m ON m.id = p.id" NGX_CHAT_SQL_JOIN_NAMES
+            " ORDER BY p.id ");
+        ngx_chat_sql_text(text, order);
+        return;
+    }
+
+    /* the names are known: without joins it is three times as fast */
+
     ngx_chat_sql_text(text,
-        "SELECT STRAIGHT_JOIN " NGX_CHAT_SQL_MESSAGE " FROM (");
+        "SELECT " NGX_CHAT_SQL_COLUMNS("NULL", "NULL") " FROM ");
+
+    if (offset == 0) {
+        ngx_chat_sql_text(text, "chat_message m FORCE INDEX (conversation)");
+        ngx_chat_sql_add_pair(text, op);
+        ngx_chat_sql_add_range(text, op, where, order, 0, limit);
+        return;
+    }
+
+    /* only the index is read for what is skipped */
+
+    ngx_chat_sql_text(text, "(");
     ngx_chat_sql_add_ids(text, op, where, order, offset, limit);
     ngx_chat_sql_text(text,
-        ") AS p JOIN chat_message m ON m.id = p.id" NGX_CHAT_SQL_JOIN_NAMES
-        " ORDER BY p.id ");
+        ") AS p STRAIGHT_JOIN chat_message m ON m.id = p.id ORDER BY p.id ");
     ngx_chat_sql_text(text, order);
 }
 
@@ -703,11 +728,9 @@ ngx_chat_sql_add_ids(ngx_chat_db_text_t *text, ngx_chat_sql_messages_t *op,
     const char *where, const char *order, uint64_t offset, uint64_t limit)
 {
     if (op->peer_id) {
-        ngx_chat_sql_add(text,
-            "SELECT id FROM chat_message FORCE INDEX (conversation)"
-            " WHERE lo_id = LEAST($1, $2) AND hi_id = GREATEST($1, $2)",
-            ngx_chat_sql_number(op->user_id),
-            ngx_chat_sql_number(op->peer_id));
+        ngx_chat_sql_text(text,
+            "SELECT id FROM chat_message FORCE INDEX (conversation)");
+        ngx_chat_sql_add_pair(text, op);
         ngx_chat_sql_add_range(text, op, where, order, offset, limit);
         return;
     }
@@ -728,6 +751,15 @@ ngx_chat_sql_add_ids(ngx_chat_db_text_t *text, ngx_chat_sql_messages_t *op,
 
     ngx_chat_sql_text(text, ")");
     ngx_chat_sql_add_range(text, op, "", order, offset, limit);
+}
+
+
+static void
+ngx_chat_sql_add_pair(ngx_chat_db_text_t *text, ngx_chat_sql_messages_t *op)
+{
+    ngx_chat_sql_add(text,
+        " WHERE lo_id = LEAST($1, $2) AND hi_id = GREATEST($1, $2)",
+        ngx_chat_sql_number(op->user_id), ngx_chat_sql_number(op->peer_id));
 }
 
 
@@ -772,6 +804,13 @@ ngx_chat_sql_get_messages(ngx_chat_db_result_t *res,
 
         if (ngx_chat_sql_get_message(op->job.pool, row, message) != NGX_OK) {
             return NGX_ERROR;
+        }
+
+        if (op->peer_id) {
+            message->sender = (message->sender_id == op->user_id) ? op->user
+                                                                  : op->peer;
+            message->recipient = (message->recipient_id == op->user_id)
+                                 ? op->user : op->peer;
         }
     }
 

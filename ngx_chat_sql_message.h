@@ -18,9 +18,12 @@
  * chat_message, "s" and "r" are its two people.
  */
 
-#define NGX_CHAT_SQL_MESSAGE                                                  \
-    "m.id, m.sender_id, m.recipient_id, s.username, r.username,"              \
+#define NGX_CHAT_SQL_COLUMNS(sender, recipient)                               \
+    "m.id, m.sender_id, m.recipient_id, " sender ", " recipient ","           \
     " DATE_FORMAT(m.created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), m.body"
+
+#define NGX_CHAT_SQL_MESSAGE                                                  \
+    NGX_CHAT_SQL_COLUMNS("s.username", "r.username")
 
 #define NGX_CHAT_SQL_JOIN_NAMES                                               \
     " JOIN chat_user s ON s.id = m.sender_id"                                 \
