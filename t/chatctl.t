@@ -44,6 +44,10 @@ fails(2, qr/--config wants a file/, '', '--config', '--config without a file');
 fails(1, qr/cannot read \S+nowhere, the option file/, '',
       "--config $dir/nowhere db check", 'no option file');
 
+spew("$dir/no_server.cnf", "[client]\nsocket=$dir/no_server\n");
+unlike((chatctl('', "--config $dir/no_server.cnf db check"))[1], qr/^ok/m,
+       'no server: nothing is ok');
+
 
 # the schema
 

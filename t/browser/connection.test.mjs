@@ -68,6 +68,9 @@ test('what the socket lost is found when somebody looks', async () => {
   await page.locator('.person', { hasText: bob.name }).click();
   await page.waitForSelector('#log[aria-busy="false"]');
 
+  // the last look after connecting is over
+  await page.waitForTimeout(1500);
+
   await write(sender, text);
   await message(sender, text, 'sent');
   await page.waitForTimeout(500);
