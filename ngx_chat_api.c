@@ -27,6 +27,8 @@ static void ngx_chat_api_body_read(ngx_http_request_t *r);
 static void ngx_chat_api_wake(ngx_http_request_t *r);
 static void ngx_chat_api_query_done(ngx_chat_db_job_t *job);
 static void ngx_chat_api_password_done(ngx_chat_password_job_t *job);
+static void ngx_chat_api_job_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_int_t rc);
 static void ngx_chat_api_cleanup(void *data);
 
 
@@ -460,30 +462,21 @@ static void
 ngx_chat_api_query_done(ngx_chat_db_job_t *job)
 {
     ngx_chat_ctx_t      *ctx;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = job->data;
-    c = r->connection;
 
-    ngx_http_set_log_request(c->log, r);
-
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0, "chat query \"%V\" done: %i",
-                   &job->class->name, job->rc);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chat query \"%V\" done: %i", &job->class->name, job->rc);
 
     ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
     ctx->job = NULL;
 
     if (job->rc == NGX_BUSY) {
         ctx->next = ngx_chat_http_unavailable;
-
-    } else if (job->rc != NGX_OK && job->rc != NGX_DECLINED) {
-        ctx->next = ngx_chat_http_failed;
     }
 
-    ngx_chat_api_run(r);
-
-    ngx_http_run_posted_requests(c);
+    ngx_chat_api_job_done(r, ctx, job->rc);
 }
 
 
@@ -526,18 +519,30 @@ static void
 ngx_chat_api_password_done(ngx_chat_password_job_t *job)
 {
     ngx_chat_ctx_t      *ctx;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = job->data;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
 
     ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
     ctx->password_job = NULL;
 
-    if (job->rc != NGX_OK && job->rc != NGX_DECLINED) {
+    ngx_chat_api_job_done(r, ctx, job->rc);
+}
+
+
+/* the request may be gone when it has run: its connection is kept */
+
+static void
+ngx_chat_api_job_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_int_t rc)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (rc == NGX_ERROR) {
         ctx->next = ngx_chat_http_failed;
     }
 

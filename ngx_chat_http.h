@@ -116,7 +116,6 @@ struct ngx_chat_ctx_s {
     /* ngx_chat_publish.c */
     ngx_str_t                   channels;      /* "5,7", or "5" */
     ngx_event_t                 publish;       /* timer, of its end */
-    ngx_uint_t                  published;     /* status of the publish */
     unsigned                    publishing:1;
     unsigned                    eof:1;         /* of the client, kept from */
     unsigned                    pending_eof:1; /* nchan while publishing */

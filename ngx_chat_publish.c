@@ -65,7 +65,6 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_pool_cleanup_t          *cln;
     ngx_http_request_t          *sr;
     ngx_chat_loc_conf_t         *chlcf;
-    ngx_chat_main_conf_t        *chmcf;
     ngx_http_request_body_t     *body;
     ngx_http_post_subrequest_t  *psr;
 
@@ -138,13 +137,11 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
 failed:
 
-    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
-
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chat message %uL is stored, but could not be published",
                   message->id);
 
-    ngx_chat_cache_count(chmcf->zone ? chmcf->zone->data : NULL,
+    ngx_chat_cache_count(ngx_chat_http_cache(r),
                          NGX_CHAT_COUNT_PUBLISH_FAILED);
 
     return NGX_DECLINED;
@@ -208,9 +205,9 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 {
     ngx_chat_ctx_t *ctx = data;
 
-    ngx_connection_t      *c;
-    ngx_chat_cache_t      *cache;
-    ngx_chat_main_conf_t  *chmcf;
+    ngx_uint_t         status;
+    ngx_chat_cache_t  *cache;
+    ngx_connection_t  *c;
 
     /* a phase handler that finalizes calls this again: once is enough */
 
@@ -221,8 +218,9 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     ngx_chat_publish_cleanup(ctx);
 
     ctx->publishing = 0;
-    ctx->published = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
-                     ? (ngx_uint_t) rc : sr->headers_out.status;
+
+    status = (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? (ngx_uint_t) rc
+                                               : sr->headers_out.status;
 
     c = sr->connection;
 
@@ -234,19 +232,18 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
         c->read->pending_eof = 1;
     }
 
-    chmcf = ngx_http_get_module_main_conf(sr, ngx_chat_module);
-    cache = chmcf->zone ? chmcf->zone->data : NULL;
+    cache = ngx_chat_http_cache(sr);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
-                   "chat publish done: %i, %ui", rc, ctx->published);
+                   "chat publish done: %i, %ui", rc, status);
 
-    if (rc == NGX_ERROR || ctx->published < NGX_HTTP_OK
-        || ctx->published >= NGX_HTTP_SPECIAL_RESPONSE)
+    if (rc == NGX_ERROR || status < NGX_HTTP_OK
+        || status >= NGX_HTTP_SPECIAL_RESPONSE)
     {
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
                       "chat publish to \"%V\" failed with status %ui: "
                       "the message is stored, clients find it when they "
-                      "catch up", &sr->uri, ctx->published);
+                      "catch up", &sr->uri, status);
 
         ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISH_FAILED);
 
