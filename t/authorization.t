@@ -1,0 +1,430 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# who may do what: each path, method and caller; and that nobody learns of a
+# message but its two people
+
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+use Chat::Wire;
+
+# a message of u1 to u2 has this in it
+our $Secret = 'only-for-two';
+
+# what an answer says, in a word or two
+our %Words = (
+    '{"detail":"Authentication credentials were not provided."}' => 'denied',
+    '{"detail":"CSRF Failed: request from a foreign origin."}'   => 'foreign',
+    '{"detail":"Not found."}'                                    => 'unknown',
+);
+
+our @Methods = qw(GET HEAD OPTIONS POST PUT PATCH DELETE BREW);
+
+our @In = qw(sender recipient third bearer);
+our @Out = ('nobody', 'disabled', 'expired', 'logged out', 'forged',
+            'forged bearer');
+our @Callers = (@In, @Out, 'foreign');
+
+# headers_of CALLER, N: who it is, by a session that belongs to row N alone, since
+# some rows end it
+
+our %Sessions;
+
+sub headers_of {
+    my ($caller, $n) = @_;
+
+    my %who = (sender => 'u1', recipient => 'u2', third => 'u3',
+               bearer => 'u1', foreign => 'u1', disabled => 'u4',
+               expired => 'u1');
+    my $token = token($who{$caller} ? "$who{$caller}.$n.$caller" =~ tr/ /-/r
+                                    : "nobody.$n");
+
+    $token = token('out') if $caller eq 'logged out';
+
+    if ($who{$caller} && !$Sessions{$token}++) {
+        add_session($who{$caller}, token => $token,
+                    lasts => $caller eq 'expired' ? -10 : 86400);
+    }
+
+    return $caller eq 'nobody' ? ()
+         : $caller eq 'bearer' ? "Authorization: Bearer $token"
+         : $caller eq 'forged bearer'
+             # it counts, and not the cookie beside it
+             ? ("Authorization: Bearer $token",
+                'Cookie: sessionid=' . token('u1'))
+         : ("Cookie: sessionid=$token",
+            $caller eq 'foreign' ? 'Origin: https://evil.example' : ());
+}
+
+# told ANSWER: its code, and what it says if that is one of ours
+
+sub told {
+    my ($answer) = @_;
+
+    my $word = $Words{ $answer->{body} };
+
+    $word //= 'method' if $answer->{body} =~ /^\{"detail":"Method \\"/;
+
+    return join ' ', $answer->{code}, $word // ();
+}
+
+# row METHOD, PATH, EXPECTED, OPTIONS: all callers; EXPECTED has them by name,
+# or "in" and "out" for many.  How many of them got a 201.
+
+our $Rows = 0;
+
+sub row {
+    my ($method, $path, $expected, %option) = @_;
+
+    $Rows++;
+
+    my (%got, @leaks);
+    my %wanted = (map({ ($_ => $expected->{in}) } @In),
+                  map({ ($_ => $expected->{out}) } @Out),
+                  foreign => $expected->{in}, %$expected);
+    delete @wanted{qw(in out)};
+
+    for my $caller (@Callers) {
+        my @headers = (headers_of($caller, $Rows),
+                       @{ $option{headers} // [] });
+
+        my $answer = talk(wire($method, $path, %option, headers => \@headers),
+                          method => $method, head => $option{head});
+
+        $got{$caller} = told($answer);
+
+        push @leaks, $caller
+            if $answer->{text} =~ /$Secret/
+               && $caller !~ /^(sender|recipient|bearer|foreign)$/;
+    }
+
+    is_deeply(\%got, \%wanted, "$method $path");
+    is("@leaks", '', 'the message is not in it');
+
+    return scalar grep { /^201/ } values %got;
+}
+
+# prepare: a message, somebody disabled, somebody who has logged out
+
+sub prepare {
+    message(u1 => 'u2', $Secret);
+    sql('UPDATE chat_user SET is_active = FALSE WHERE id = 4');
+    add_session('u1', token => token('out'));
+}
+
+sub log_out {
+    my $cookie = 'Cookie: sessionid=' . token('out');
+
+    # known to be good by both workers, until then
+    for (1 .. 8) {
+        talk(wire(GET => '/api/v1/session/', headers => [$cookie]))->{code}
+            == 200 or die "not logged in\n";
+    }
+
+    talk(wire(DELETE => '/api/v1/session/', headers => [$cookie]))->{code}
+        == 204 or die "not logged out\n";
+}
+
+# state TABLES: all that is in them
+
+sub state {
+    return [map { sql("SELECT * FROM $_ ORDER BY 1, 2") } @_];
+}
+
+# bare ANSWER, ID: all of it, but the time, and the id that was asked for
+
+sub bare {
+    my ($answer, $id) = @_;
+
+    return $answer->{text} =~ s/^Date: .*\r\n//mr
+                           =~ s/(?<=")$id(?=")|(?<=:)$id(?=[,}])/<id>/gr;
+}
+
+run_tests();
+
+
+__DATA__
+
+=== the API
+--- given
+prepare();
+--- then
+log_out();
+
+my $before = state(qw(chat_user chat_message));
+my $sent = 0;
+
+my %paths = (
+    'message/' => { GET => '200', POST => '201' },
+    'message/1/' => { GET => '200' },
+    'message/99/' => { GET => '404 unknown' },
+    'user/' => { GET => '200' },
+    'user/2/' => { GET => '200' },
+    'user/4/' => { GET => '404 unknown' },
+    'conversation/' => { GET => '200' },
+    'conversation/u2/read/' => { POST => '400' },
+    'conversation/nobody/read/' => { POST => '400' },
+    'session/' => { GET => '200', POST => '400', DELETE => '204' },
+    'password/' => { POST => '400' },
+    '' => { GET => '200' },
+    'nothing/' => undef,
+    'message/1/more/' => undef,
+);
+
+for my $path (sort keys %paths) {
+    for my $method (@Methods) {
+        my $asks = $method =~ /^(GET|HEAD|OPTIONS)$/;
+        my $there = $paths{$path};
+        my $same = $method eq 'HEAD' ? 'GET' : $method;
+        my %expected;
+
+        $expected{in} = !$there ? '404 unknown'
+                      : $method eq 'OPTIONS' ? '200'
+                      : $there->{$same} // '405 method';
+        $expected{out} = '403 denied';
+        $expected{third} = '404 unknown'
+            if $path eq 'message/1/' && $same eq 'GET';
+
+        # the way in is for everybody
+        $expected{out} = $expected{in} if "$method $path" eq 'POST session/';
+
+        # there is nothing where no path is
+        $expected{foreign} = '403 foreign' if $there && !$asks;
+
+        # an answer to HEAD has a code only
+        s/ .*// for $method eq 'HEAD' ? values %expected : ();
+
+        my %body = $method =~ /^(POST|PUT|PATCH)$/ ? (json => '{}') : ();
+
+        $body{json} = '{"recipient":"u2","body":"x"}'
+            if $path eq 'message/' && %body;
+
+        $sent += row($method, "/api/v1/$path", \%expected, %body);
+    }
+}
+
+is($sent, 4, 'four may send, and have');
+is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'x'"), 4,
+   'which is all that is stored');
+
+sql("DELETE FROM chat_message WHERE body = 'x'");
+is_deeply(state(qw(chat_user chat_message)), $before,
+          'people and messages are as they were');
+is(exits(), '', 'no worker has died');
+
+
+=== a read mark is one's own
+--- given
+prepare();
+--- then
+log_out();
+
+row(POST => '/api/v1/conversation/u1/read/',
+    { in => '200', out => '403 denied', foreign => '403 foreign' },
+    json => '{"id":1}');
+is(join(' ', sql('SELECT lo_id, hi_id, lo_unread, lo_read_id, hi_unread,
+                         hi_read_id FROM chat_conversation')),
+   '1 2 0 0 0 1', 'of the recipient, and of nobody else');
+is(exits(), '', 'no worker has died');
+
+
+=== outside of the API
+--- given
+prepare();
+--- then
+log_out();
+
+my @tables = qw(chat_user chat_message chat_conversation);
+my $before = state(@tables);
+
+my @ws = ('Upgrade: websocket', 'Connection: Upgrade',
+          'Sec-WebSocket-Version: 13',
+          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==');
+
+for my $rows (
+    [GET => '/', { in => 200, out => 302 }],
+    [HEAD => '/', { in => 200, out => 302 }],
+    [POST => '/', { in => 405, out => 403, foreign => 403 }],
+    [DELETE => '/', { in => 405, out => 403, foreign => 403 }],
+    [GET => '/index.html', { in => 200, out => 302 }],
+    [GET => '/static/style.css', { in => 200, out => 200 }],
+    [GET => '/login/', { in => 200, out => 200 }],
+    [POST => '/login/', { in => 200, out => 200, foreign => '403 foreign' },
+     form => 'username=u1'],
+    [DELETE => '/login/', { in => '405 method', out => '405 method' }],
+    [GET => '/logout/', { in => 302, out => 302, foreign => '403 foreign' }],
+    [POST => '/logout/', { in => 302, out => 302, foreign => '403 foreign' }],
+    [PUT => '/logout/', { in => '405 method', out => '405 method',
+                          foreign => '403 foreign' }],
+    map({ [$_ => '/login.html', { in => 404, out => 404 }],
+          [$_ => '/chat/publish', { in => 404, out => 404 }] } qw(GET POST)),
+    [GET => '/ws', { in => 101, out => 403, foreign => 403 },
+     headers => \@ws],
+    [GET => '/ws', { in => 200, out => 403, foreign => 403 }, head => 1,
+     headers => ['Accept: text/event-stream']],
+    [POST => '/ws', { in => 403, out => 403 }, json => '{"message": "1"}'],
+    [PUT => '/ws', { in => 403, out => 403 }, json => '{"message": "1"}'],
+    [DELETE => '/ws', { in => 403, out => 403 }],
+) {
+    row(@$rows);
+}
+
+is_deeply(state(@tables), $before, 'nothing has changed');
+
+my @sessions = sql('SELECT COUNT(*) FROM chat_session
+                    WHERE token_hash IN (UNHEX(?), UNHEX(?))',
+                   map { Digest::SHA::sha256_hex(token($_)) }
+                       'u1.10.foreign', 'u1.10.sender');
+is("@sessions", 1, 'a log-out ends the session, and by a foreign page it does'
+                   . ' not');
+is(exits(), '', 'no worker has died');
+
+
+=== two of them at a time: the token in the header counts
+--- given
+prepare();
+--- then
+my @two = ('Authorization: Bearer ' . token('u2'),
+           'Cookie: sessionid=' . token('u1'));
+
+like(talk(wire(GET => '/api/v1/session/', headers => \@two))->{body},
+     qr/^\{"username":"u2",/, 'by which the caller is known');
+
+@two = ('Authorization: Bearer ' . token('u3'),
+        'Cookie: sessionid=' . token('u1'));
+is(told(talk(wire(GET => '/api/v1/message/1/', headers => \@two))),
+   '404 unknown', 'and judged');
+
+
+=== a message that is another's, and one that is not: the same to the byte
+--- given
+message(u1 => 'u2', "$Secret $_") for 1 .. 12;
+
+# 11 is there, 12 is not
+sql('DELETE FROM chat_message WHERE id = 12');
+message(u3 => 'u1', 'ours');
+--- then
+my @headers = ('Cookie: sessionid=' . token('u3'));
+my %answers;
+
+for my $round ('not in memory', 'in memory') {
+    for my $id (11, 12) {
+        for my $method (qw(GET HEAD OPTIONS POST PUT PATCH DELETE)) {
+            for my $path ("message/$id/", "message/$id", "message/0$id/",
+                          "message/$id/?x=y")
+            {
+                my $answer = talk(wire($method => "/api/v1/$path",
+                                       headers => \@headers),
+                                  method => $method);
+
+                cmp_ok($answer->{code}, '==',
+                       $method =~ /GET|HEAD/ ? 404
+                       : $method eq 'OPTIONS' ? 200 : 405,
+                       "$method $path");
+                $answers{ $method . $path =~ s/$id/<id>/r }
+                        { bare($answer, $id) }++;
+            }
+        }
+    }
+
+    # its people have it put into the zone
+    is(api('u1', GET => '/api/v1/message/11/')->code, 200, 'its sender')
+        for 1 .. 4;
+}
+
+is(join(' ', grep { keys %{ $answers{$_} } != 1 } sort keys %answers), '',
+   'each has one answer');
+is(scalar keys %answers, 28, 'to 28 questions');
+
+
+=== nor can it be told by its neighbours
+--- given
+message(u1 => 'u2', "$Secret $_") for 1 .. 12;
+sql('DELETE FROM chat_message WHERE id = 12');
+message(u3 => 'u1', 'ours');
+message(u1 => 'u3', 'ours');
+--- then
+my $asked = sub {
+    my ($id, $method, $path, $json) = @_;
+
+    return bare(talk(wire($method => "/api/v1/$path", json => $json,
+                          as => 'u3')), $id);
+};
+
+for my $path ('message/?after=%s', 'message/?before=%s',
+              'message/?after=%s&limit=1', 'message/?after=%s.%s',
+              'message/?after=%s&target=u1', 'message/?after=%s&target=u2',
+              'message/?before=%s&target=u2', 'message/?page=%s',
+              'message/?target=u2&page=%s', 'conversation/?before=%s')
+{
+    my ($is, $is_not) =
+        map { $asked->($_, GET => $path =~ s/%s/$_/gr) } 11, 12;
+
+    is($is, $is_not, $path);
+    unlike($is, qr/$Secret/, 'without it');
+    like($is, qr{\AHTTP/1.1 (200|404) }, 'well');
+}
+
+for my $peer (qw(u1 u2 u3)) {
+    my ($is, $is_not) =
+        map { $asked->($_, POST => "conversation/$peer/read/",
+                       qq({"id":$_})) } 11, 12;
+
+    is($is, $is_not, "a read mark with $peer");
+    like($is, qr{\AHTTP/1.1 200 }, 'well');
+}
+
+
+=== what others do changes no answer
+--- given
+message(u1 => 'u3', 'before');
+--- then
+my @questions = map { wire(GET => "/api/v1/$_", as => 'u3') }
+    qw(message/ message/?page=last message/?page=2 message/?target=u1
+       message/?target=u2 message/?before=latest message/?before=100
+       message/?before=latest&target=u2 message/?after=1&target=u2
+       message/2/ message/2
+       conversation/ conversation/?before=100 user/ user/?search=u session/);
+
+my $ask = sub { return [map { bare(talk($_), 0) } @questions] };
+my $before = $ask->();
+my $socket = web_socket('u3');
+
+is($socket->{code}, 101, 'a socket is open');
+is(api('u1', POST => '/api/v1/message/',
+       { recipient => 'u2', body => $Secret })->json->{id}, 2, 'sent');
+is(api('u2', POST => '/api/v1/conversation/u1/read/', { id => 2 })
+       ->json->{read_id}, 2, 'read');
+
+is_deeply($ask->(), $before, 'the same');
+settle();
+is_deeply($socket->{frames}, [], 'and nothing was told');
+
+
+=== the key of another's send is as free as any
+--- then
+my $send = sub {
+    my ($who, $key) = @_;
+
+    return talk(wire(POST => '/api/v1/message/', as => $who,
+                     headers => ["Idempotency-Key: $key"],
+                     json => qq({"recipient":"u2","body":"$Secret"})));
+};
+
+is($send->('u1', 'taken')->{code}, 201, 'one has used it');
+
+my @answers = map {
+    my $answer = $send->('u3', $_);
+    is($answer->{code}, 201, $_);
+    bare($answer, 0) =~ s/"id":\d+/"id":<id>/r
+                     =~ s/"timestamp":"[^"]*"/"timestamp":<time>/r;
+} qw(taken other);
+
+is($answers[0], $answers[1], 'the same answer');
+like($answers[0], qr/"user":"u3"/, "one's own message");
+
+is($send->('u1', 'taken')->{code}, 200, 'each has a key of that name');
+is($send->('u3', 'taken')->{code}, 200, 'for oneself');
+is(join(' ', sql('SELECT sender_id, client_id FROM chat_message ORDER BY id')),
+   '1 taken 3 taken 3 other', 'stored');

@@ -1,0 +1,284 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+package Chat::Wire;
+
+# Bytes as they are on the wire, for what no well-behaved client would send.
+#
+#   $bytes = wire(METHOD => PATH, OPTIONS)      a request
+#   $answer = talk($bytes, OPTIONS)             on a connection of its own
+#   $answer = ask($bytes, OPTIONS)              on one that is kept
+#
+# An answer is a hash with "code", "head", "body" and "text", which is all of
+# it; the code is 0 where the connection ended or time was up before.
+
+use strict;
+use warnings;
+
+use Chat;
+use Exporter qw(import);
+use IO::Select;
+use IO::Socket::INET;
+use Socket qw(SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY);
+use Time::HiRes qw(time);
+
+our @EXPORT = qw(wire dial send_all talk ask read_answer reset_by_peer
+                 frame h2_begin h2_request exits);
+
+# an answer that takes longer is none
+my $limit = 10;
+
+# the connection that is kept
+my $kept;
+
+
+# wire METHOD => PATH, as => WHO, headers => [LINES], version => '1.1',
+# json => BYTES, form => BYTES, or type => TYPE with body => BYTES
+
+sub wire {
+    my ($method, $path, %option) = @_;
+
+    my ($type, $body) = @option{qw(type body)};
+
+    ($type, $body) = ('application/json', $option{json})
+        if defined $option{json};
+    ($type, $body) = ('application/x-www-form-urlencoded', $option{form})
+        if defined $option{form};
+
+    my @lines = ("$method $path HTTP/" . ($option{version} // '1.1'),
+                 'Host: localhost');
+
+    push @lines, 'Cookie: sessionid=' . token($option{as})
+        if length($option{as} // '');
+    push @lines, "Content-Type: $type" if defined $type;
+    push @lines, @{ $option{headers} // [] };
+    push @lines, 'Content-Length: ' . length $body if defined $body;
+
+    return join("\r\n", @lines, '', '') . ($body // '');
+}
+
+
+sub dial {
+    my $socket = IO::Socket::INET->new(PeerAddr => url('') =~ s{.*//}{}r,
+                                       Timeout => $limit)
+        or die "cannot connect: $@\n";
+
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+
+    return $socket;
+}
+
+
+# send_all SOCKET, BYTES: whether all has gone.  The other side may have
+# answered and closed meanwhile, which is no fault.
+
+sub send_all {
+    my ($socket, $bytes) = @_;
+
+    local $SIG{PIPE} = 'IGNORE';
+
+    my $end = time() + $limit;
+    my $select = IO::Select->new($socket);
+
+    $socket->blocking(0);
+
+    for (my $done = 0; $done < length $bytes; ) {
+        my $n = syswrite $socket, $bytes, length($bytes) - $done, $done;
+
+        if (!defined $n) {
+            return 0 unless $!{EAGAIN} && $select->can_write($end - time());
+            next;
+        }
+
+        $done += $n;
+    }
+
+    return 1;
+}
+
+
+# read_answer SOCKET, head => 1 (it may never end), method => 'HEAD',
+# seconds => N: the next one; \$rest keeps what belongs to those behind it
+
+sub read_answer {
+    my ($socket, %option) = @_;
+
+    my $rest = $option{rest} // \(my $none = '');
+    my $end = time() + ($option{seconds} // $limit);
+    my $select = IO::Select->new($socket);
+    my $closed = 0;
+
+    $socket->blocking(0);
+
+    for ( ;; ) {
+        my $answer = parse($rest, $closed, %option);
+
+        return $answer if $answer;
+        return { code => 0, head => '', body => '', text => $$rest,
+                 closed => $closed }
+            if $closed || !$select->can_read($end - time());
+
+        my $n = sysread $socket, $$rest, 65536, length $$rest;
+        $closed = 1 if defined $n ? !$n : !$!{EAGAIN};
+    }
+}
+
+
+sub parse {
+    my ($rest, $closed, %option) = @_;
+
+    # what says "go on" is not the answer
+    $$rest =~ s{\AHTTP/1\.1 100 [^\r]*\r\n\r\n}{};
+
+    return unless $$rest =~ m{\A(HTTP/1\.[01] (\d+).*?\r\n)\r\n(.*)}s;
+
+    my ($head, $code, $body) = ($1, $2, $3);
+    my ($length, $value);
+
+    if (($option{method} // '') eq 'HEAD' || $option{head}
+        || $code =~ /^(1|204|304)/)
+    {
+        $length = 0;
+
+    } elsif ($head =~ /^Content-Length: (\d+)/mi) {
+        $length = $1;
+
+    } elsif ($head =~ /^Transfer-Encoding: chunked/mi) {
+        ($length, $value) = unchunk($body);
+
+    } elsif ($closed) {
+        $length = length $body;
+    }
+
+    return if !defined $length || length $body < $length;
+
+    my $text = substr $$rest, 0, length($head) + 2 + $length, '';
+
+    return { code => $code, head => $head, text => $text,
+             body => $value // substr($body, 0, $length) };
+}
+
+
+# unchunk BYTES: how long they are, up to the last chunk, and what they say
+
+sub unchunk {
+    my ($bytes) = @_;
+
+    my $value = '';
+
+    while ($bytes =~ /\G([0-9a-f]+)\r\n/gci) {
+        my $n = hex $1;
+        my $at = pos $bytes;
+
+        return if length $bytes < $at + $n + 2;
+        return ($at + 2, $value) if $n == 0;
+
+        $value .= substr $bytes, $at, $n;
+        pos $bytes = $at + $n + 2;
+    }
+
+    return;
+}
+
+
+# talk BYTES, shut => 1 (this side ends behind them), and those of read_answer()
+
+sub talk {
+    my ($bytes, %option) = @_;
+
+    my $socket = dial();
+
+    send_all($socket, $bytes);
+    shutdown $socket, 1 if $option{shut};
+
+    return read_answer($socket, %option);
+}
+
+
+# ask BYTES: many small ones, quickly
+
+sub ask {
+    my ($bytes, %option) = @_;
+
+    for my $try (1, 2) {
+        my $fresh = !$kept;
+
+        $kept //= dial();
+        send_all($kept, $bytes);
+
+        my $answer = read_answer($kept, %option);
+
+        # nginx ends a connection after so many requests
+        undef $kept
+            if !$answer->{code} || $answer->{head} =~ /^Connection: close/mi;
+
+        return $answer if $answer->{code} || $fresh;
+    }
+}
+
+
+sub reset_by_peer {
+    for my $socket (@_) {
+        setsockopt $socket, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0);
+        close $socket;
+    }
+}
+
+
+# --- HTTP/2 ----------------------------------------------------------------
+
+# frame TYPE, FLAGS, STREAM, PAYLOAD
+
+sub frame {
+    my ($type, $flags, $stream, $payload) = @_;
+
+    return substr(pack('N', length $payload), 1)
+           . pack('CCN', $type, $flags, $stream) . $payload;
+}
+
+
+# h2_begin: a connection's beginning
+
+sub h2_begin {
+    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame(4, 0, 0, '');
+}
+
+
+# h2_request STREAM, METHOD => PATH, as => WHO, headers => [NAME, VALUE, ...],
+# json => BYTES
+
+sub h2_request {
+    my ($stream, $method, $path, %option) = @_;
+
+    my @headers = (':method' => $method, ':scheme' => 'http',
+                   ':path' => $path, ':authority' => 'localhost',
+                   @{ $option{headers} // [] });
+    my $json = $option{json};
+
+    push @headers, cookie => 'sessionid=' . token($option{as})
+        if defined $option{as};
+    push @headers, 'content-type' => 'application/json' if defined $json;
+
+    my $block = '';
+
+    while (my ($name, $value) = splice @headers, 0, 2) {
+        $block .= pack 'C C/a* C/a*', 0, $name, $value;
+    }
+
+    return frame(1, defined $json ? 4 : 5, $stream, $block)
+           . (defined $json ? frame(0, 1, $stream, $json) : '');
+}
+
+
+# --- nginx -----------------------------------------------------------------
+
+# exits: what the log has of workers that did not live, as a text
+
+sub exits {
+    return join '', grep { /exited on signal|\[alert\]|\[emerg\]/ }
+                         split /^/, error_log();
+}
+
+
+1;
