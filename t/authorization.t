@@ -26,8 +26,8 @@ our @Out = ('nobody', 'disabled', 'expired', 'logged out', 'forged',
             'forged bearer');
 our @Callers = (@In, @Out, 'foreign');
 
-# headers_of CALLER, N: who it is, by a session that belongs to row N alone, since
-# some rows end it
+# headers_of CALLER, N: who it is, by a session that belongs to row N alone,
+# since some rows end it
 
 our %Sessions;
 
