@@ -1,0 +1,1149 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+/*
+ * chatload: many people at once, to measure a chat server by.
+ *
+ *     chatload -p PORT -s FILE [-u URI] [-n SOCKETS] [-c SENDERS] [-r RATE]
+ *              [-m COUNT] [-d SECONDS] [-w SECONDS] [-b BYTES] [-f] [-R]
+ *
+ * It opens SOCKETS WebSockets at URI for the people of FILE ("ID NAME TOKEN";
+ * TOKEN "-": no cookie), prints "ready" (-R), and without SENDERS holds them
+ * for -w seconds or until a signal.  Else it sends messages of BYTES over
+ * SENDERS HTTP connections, COUNT of them or for -d seconds, and tells, as one
+ * line of JSON, how long it took to the 201 (answer_ms), to the first
+ * notification on a socket of the recipient (notify_ms), and to the message in
+ * the hands of the recipient, who asked for it when the notification came
+ * (fetch_ms, with -f); and which notifications never came (lost) or came again
+ * (doubled).
+ *
+ * With a RATE the loop is open: message k is due k / RATE seconds after the
+ * start, whatever became of those before, and its times count from then, so
+ * that a server which stalls is charged for all who had to wait.  Without one
+ * each connection sends its next message as soon as the last is answered: that
+ * is for the highest throughput, its times mean little.  The people send in
+ * turn, over connections used in turn: the cookie tells whose a message is.
+ *
+ * A notification may overtake the 201, with an id that nobody knows yet.  So
+ * the record of a message begins with whichever comes first.  Whose it is shows
+ * with the 201 only: until then whoever has a message coming fetches it, and
+ * what proves to be one's own is not measured.
+ *
+ * A pair of an acknowledged message and a socket of its sender or recipient is
+ * lost if there is no frame GRACE after the 201, or at the end, and the socket
+ * is still open.  Sockets that the server closed are not opened again.  HTTP
+ * connections are; a request that went down with one is an error.
+ *
+ * What only listens looks into no frame, and rests between two reads so that
+ * one takes many frames: it shares the machine with what it measures.
+ *
+ * One thread, epoll, one buffer for all input: a connection has memory of its
+ * own only while it keeps a piece of a frame or an answer.  Connecting and
+ * writing block, which takes no time: requests are smaller than the buffers of
+ * a local socket.
+ */
+
+
+#define _GNU_SOURCE
+
+#include <err.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+
+#define MSEC        1000000ULL               /* all times are nanoseconds */
+#define SEC         (1000 * MSEC)
+
+#define TICK        (20 * MSEC)              /* closed ones are reopened */
+#define REST        (5 * MSEC)               /* between two reads, -c 0 */
+#define SETTLE      SEC                      /* see load_open() */
+#define GRACE       (5 * SEC)
+#define GIVE_UP     (20 * SEC)               /* nothing answered for so long */
+
+#define HANDSHAKES  200                      /* at once */
+#define BUCKETS     (1 << 18)                /* a power of two */
+#define CELLS       6000000                  /* a minute, in 10 microseconds */
+#define INPUT       (256 * 1024)
+#define BODY_MAX    32768
+#define WORD_MAX    1024                     /* a name, a token, a path */
+#define DIGITS      "0123456789"
+#define NOBODY      UINT32_MAX
+
+/* the first few tell it; thousands would take the time that is measured */
+
+#define fault(...)  (void) (faults++ < 5 ? warnx(__VA_ARGS__) : (void) 0)
+
+/* the example of RFC 6455, section 1.3 */
+
+#define WS_KEY      "dGhlIHNhbXBsZSBub25jZQ=="
+#define WS_ACCEPT   "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+enum { POST = 0, GET, SOCKET };
+enum { CLOSED = 0, HANDSHAKE, IDLE, BUSY };  /* open sockets are IDLE */
+
+
+typedef struct {
+    char                    *name;
+    char                    *cookie;         /* a header line, or "" */
+    uint32_t                 coming;         /* sent, no 201 yet */
+} person_t;
+
+
+typedef struct message_s  message_t;
+
+typedef struct side_s {                      /* one of a message's two people */
+    STAILQ_ENTRY(side_s)     next;           /* that wait to be fetched */
+    message_t               *message;
+    uint64_t                 first;          /* frame; 0: none yet */
+    uint64_t                 fetched;
+    uint32_t                 who;
+} side_t;
+
+struct message_s {
+    message_t               *chain;          /* of its bucket */
+    STAILQ_ENTRY(message_s)  next;           /* in the order of answers */
+    uint64_t                 id;
+    uint64_t                 due;
+    uint64_t                 answered;       /* 0: not (yet) ours */
+    uint32_t                 to;
+    side_t                   sides[2];
+    uint64_t                 seen[];         /* two rows, a bit per socket */
+};
+
+typedef struct conn_s {
+    TAILQ_ENTRY(conn_s)      next;           /* of idle[] */
+    char                    *rest;           /* input not complete yet */
+    uint32_t                 have;
+    int                      fd;
+    uint8_t                  kind;
+    uint8_t                  state;
+    uint32_t                 from;           /* BUSY: a person's message */
+    uint32_t                 to;
+    uint64_t                 due;
+    side_t                  *side;           /* BUSY: to be fetched */
+} conn_t;
+
+typedef struct {
+    uint64_t                 n;
+    uint32_t                 max;
+    uint32_t                 cells[CELLS];   /* only used pages are memory */
+} times_t;
+
+
+static void options(int argc, char **argv);
+static void people_read(const char *file);
+static void start(void);
+static void on_signal(int signo);
+
+static void load_open(void);
+static void load_hold(void);
+static void load_send(void);
+static void load_report(void);
+static void load_turn(uint64_t wait);
+
+static int conn_open(conn_t *c);
+static void conn_idle(conn_t *c);
+static void conn_write(conn_t *c, size_t len);
+static void conn_read(conn_t *c);
+static void conn_broken(conn_t *c, const char *why);
+static void conn_close(conn_t *c);
+
+static void socket_open(conn_t *c);
+static char *socket_input(conn_t *c, char *p, char *last);
+static void socket_pong(conn_t *c, char *p, size_t len);
+
+static void http_post(conn_t *c, uint64_t due);
+static void http_fetch(void);
+static char *http_input(conn_t *c, char *p, char *last);
+static void http_answer(conn_t *c, int status, const char *body);
+
+static message_t *message_get(const char *text);
+static side_t *message_side(message_t *m, uint32_t who);
+static void message_answered(conn_t *c, const char *body);
+static void message_notified(uint32_t n, const char *text);
+static int message_settle(int all);
+
+static void times_add(times_t *t, uint64_t from, uint64_t to);
+static void times_print(const char *name, times_t *t);
+static uint64_t clock_read(void);
+
+
+static double                 opt[128];      /* by letter */
+static const char            *uri = "/ws";
+
+static uint32_t               opened, closed;
+static uint64_t               frames, sent, errors, lost, doubled;
+static times_t                answer_ms, notify_ms, fetch_ms;
+
+static conn_t                *conns;         /* senders, fetchers, sockets */
+static conn_t                *sockets;
+static person_t              *people;
+static uint32_t               npeople, nsockets, senders;
+static uint32_t               handshakes, posting, fetching, faults;
+static message_t             *buckets[BUCKETS];
+static size_t                 words;         /* of bits in a row */
+
+static TAILQ_HEAD(, conn_s)      idle[2];    /* POST, GET */
+static STAILQ_HEAD(, side_s)     waiting;    /* for one of these */
+static STAILQ_HEAD(, message_s)  unsettled;
+
+static uint64_t               now, tick, begun, ended;
+static uint64_t               progress;      /* last handshake or answer */
+
+static int                    ep;
+static char                   input[INPUT + 1];
+static char                   output[BODY_MAX + 8 * WORD_MAX];
+static char                   text[BODY_MAX + 1];
+static volatile sig_atomic_t  signals;
+
+
+int
+main(int argc, char **argv)
+{
+    options(argc, argv);
+    start();
+
+    load_open();
+
+    if (opt['R']) {
+        printf("ready\n");
+        fflush(stdout);
+    }
+
+    begun = ended = progress = now = clock_read();
+
+    if (senders) {
+        load_send();
+
+    } else {
+        load_hold();
+    }
+
+    load_report();
+
+    return 0;
+}
+
+
+static void
+options(int argc, char **argv)
+{
+    int    c;
+    char  *end, *file;
+
+    file = NULL;
+    opt['n'] = -1;
+    opt['b'] = 64;
+
+    while ((c = getopt(argc, argv, "p:u:s:n:c:r:m:d:w:fb:R")) != -1) {
+
+        if (c == 'u') {
+            uri = optarg;
+
+        } else if (c == 's') {
+            file = optarg;
+
+        } else if (c == 'f' || c == 'R') {
+            opt[c] = 1;
+
+        } else if (c == '?' || (opt[c] = strtod(optarg, &end)) < 0 || *end) {
+            errx(1, "options are numbers: -p -n -c -r -m -d -w -b, texts: -s"
+                 " -u, flags: -f -R");
+        }
+    }
+
+    if (optind < argc || opt['p'] < 1 || opt['p'] > 65535 || file == NULL
+        || opt['b'] < 1 || opt['b'] > BODY_MAX || strlen(uri) > WORD_MAX)
+    {
+        errx(1, "-p PORT and -s FILE are needed, -b is at most %d", BODY_MAX);
+    }
+
+    if (opt['d'] == 0) {
+        opt['d'] = opt['m'] > 0 ? 1e6 : 5;
+    }
+
+    senders = opt['c'];
+
+    people_read(file);
+
+    nsockets = opt['n'] < 0 ? npeople : opt['n'];
+}
+
+
+static void
+people_read(const char *file)
+{
+    int        n;
+    char      *name, *token;
+    FILE      *in;
+    person_t  *person;
+
+    in = fopen(file, "r");
+    if (in == NULL) {
+        err(1, "%s", file);
+    }
+
+    while ((n = fscanf(in, "%*s %1024ms %1024ms", &name, &token)) != EOF) {
+
+        people = realloc(people, (npeople + 1) * sizeof(person_t));
+        person = &people[npeople++];
+
+        if (people == NULL || n != 2 || strpbrk(name, "\"\\")) {
+            errx(1, "%s:%u: not \"ID NAME TOKEN\"", file, npeople);
+        }
+
+        person->name = name;
+        person->cookie = "";
+        person->coming = 0;
+
+        if (strcmp(token, "-") != 0
+            && asprintf(&person->cookie, "Cookie: sessionid=%s\r\n", token) < 0)
+        {
+            err(1, "asprintf()");
+        }
+    }
+
+    fclose(in);
+
+    if (npeople < (senders ? 2 : 1)) {
+        errx(1, "%s: too few people", file);
+    }
+}
+
+
+static void
+start(void)
+{
+    conn_t            *c;
+    uint32_t           n;
+    struct rlimit      rl;
+    struct sigaction   sa = { .sa_handler = on_signal };
+
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGINT, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1);
+
+    srand(1);
+    memset(text, 'x', opt['b']);
+
+    TAILQ_INIT(&idle[POST]);
+    TAILQ_INIT(&idle[GET]);
+    STAILQ_INIT(&waiting);
+    STAILQ_INIT(&unsettled);
+
+    /* two fetchers for each sender: they should not be what limits */
+
+    n = senders + (opt['f'] && senders ? 2 * senders + 16 : 0);
+
+    words = nsockets / npeople / 64 + 1;
+    conns = calloc(n + nsockets + 1, sizeof(conn_t));
+    sockets = conns + n;
+    ep = epoll_create1(0);
+
+    getrlimit(RLIMIT_NOFILE, &rl);
+
+    if (rl.rlim_max < n + nsockets + 16) {
+        rl.rlim_max = n + nsockets + 16;
+    }
+
+    rl.rlim_cur = rl.rlim_max;
+
+    if (setrlimit(RLIMIT_NOFILE, &rl) == -1 || ep == -1 || conns == NULL) {
+        err(1, "%u connections", n + nsockets);
+    }
+
+    for (c = conns; c < sockets; c++) {
+        c->kind = c < conns + senders ? POST : GET;
+
+        if (conn_open(c) == -1) {
+            err(1, "127.0.0.1:%d", (int) opt['p']);
+        }
+    }
+}
+
+
+static void
+on_signal(int signo)
+{
+    (void) signo;
+
+    signals++;
+}
+
+
+/*
+ * A server may answer 101 a moment before all its workers know of the socket,
+ * hence SETTLE.
+ */
+
+static void
+load_open(void)
+{
+    conn_t    *c, *last;
+    uint64_t   until;
+
+    c = sockets;
+    last = sockets + nsockets;
+    progress = now = clock_read();
+
+    while ((c < last || handshakes) && !signals) {
+
+        while (c < last && handshakes < HANDSHAKES) {
+            socket_open(c++);
+        }
+
+        load_turn(TICK);
+
+        if (now > progress + GIVE_UP) {
+            errx(1, "%u handshakes without an answer", handshakes);
+        }
+    }
+
+    if (nsockets && opened == 0 && !signals) {
+        errx(1, "no WebSocket could be opened");
+    }
+
+    until = now + (senders && nsockets ? SETTLE : 0);
+
+    while (now < until && !signals) {
+        load_turn(TICK);
+    }
+}
+
+
+static void
+load_hold(void)
+{
+    struct timespec  rest = { .tv_nsec = REST };
+
+    while (!signals && (opt['w'] == 0 || now < begun + opt['w'] * SEC)) {
+        load_turn(TICK);
+        nanosleep(&rest, NULL);
+    }
+
+    ended = now;
+}
+
+
+static void
+load_send(void)
+{
+    conn_t    *c;
+    uint64_t   due, until;
+
+    until = begun + opt['d'] * SEC;
+
+    while (!signals && now < until && now < progress + GIVE_UP
+           && (opt['m'] == 0 || sent < opt['m']))
+    {
+        due = opt['r'] > 0 ? begun + sent / opt['r'] * SEC : now;
+        c = TAILQ_FIRST(&idle[POST]);
+
+        if (c && due <= now) {
+            http_post(c, due);
+            now = clock_read();
+
+        } else {
+            load_turn(c && due < now + TICK ? due - now : TICK);
+        }
+    }
+
+    progress = now;
+
+    /* after the last answer, too, its notifications have time to come */
+
+    while ((posting || fetching || !message_settle(0))
+           && now < progress + GRACE && signals < 2)
+    {
+        load_turn(TICK);
+    }
+
+    message_settle(1);
+
+    if (posting || fetching) {
+        fault("%u messages, %u fetches without an answer", posting, fetching);
+        errors += posting + fetching;
+    }
+}
+
+
+static void
+load_report(void)
+{
+    double  s;
+
+    s = (double) (ended - begun) / SEC;
+
+    printf("{\"sockets\":%u,\"opened\":%u,\"closed_by_server\":%u,"
+           "\"frames\":%lu,\"sent\":%lu,\"errors\":%lu,\"lost\":%lu,"
+           "\"doubled\":%lu,\"seconds\":%.3f,\"rate\":%.1f",
+           nsockets, opened, closed, frames, sent, errors, lost, doubled, s,
+           s > 0 ? answer_ms.n / s : 0);
+
+    times_print("answer_ms", &answer_ms);
+    times_print("notify_ms", &notify_ms);
+
+    if (opt['f']) {
+        times_print("fetch_ms", &fetch_ms);
+    }
+
+    printf("}\n");
+}
+
+
+static void
+load_turn(uint64_t wait)
+{
+    int                 i, n;
+    conn_t             *c;
+    struct timespec     ts = { .tv_nsec = wait };
+    struct epoll_event  events[512];
+
+    /* milliseconds, as of epoll_wait(), would be too coarse for a rate */
+
+    n = epoll_pwait2(ep, events, 512, &ts, NULL);
+
+    now = clock_read();
+
+    for (i = 0; i < n; i++) {
+        c = events[i].data.ptr;
+
+        if (c->state != CLOSED) {
+            conn_read(c);
+        }
+    }
+
+    if (now >= tick) {
+        tick = now + TICK;
+
+        for (c = conns; c < sockets; c++) {
+            if (c->state == CLOSED && conn_open(c) == -1) {
+                fault("connect: %s", strerror(errno));
+            }
+        }
+
+        message_settle(0);
+    }
+}
+
+
+static int
+conn_open(conn_t *c)
+{
+    int                 one;
+    struct sockaddr_in  sin = { .sin_family = AF_INET };
+    struct epoll_event  ee = { .events = EPOLLIN };
+
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (c->fd == -1) {
+        return -1;
+    }
+
+    one = 1;
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+
+    sin.sin_port = htons(opt['p']);
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ee.data.ptr = c;
+
+    if (connect(c->fd, (struct sockaddr *) &sin, sizeof(sin)) == -1
+        || epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ee) == -1)
+    {
+        close(c->fd);
+        return -1;
+    }
+
+    conn_idle(c);
+
+    return 0;
+}
+
+
+static void
+conn_idle(conn_t *c)
+{
+    c->state = IDLE;
+
+    if (c->kind != SOCKET) {
+        TAILQ_INSERT_TAIL(&idle[c->kind], c, next);
+        http_fetch();
+    }
+}
+
+
+/* writes what is in output */
+
+static void
+conn_write(conn_t *c, size_t len)
+{
+    if (c->kind == SOCKET) {
+        c->state = HANDSHAKE;
+
+    } else {
+        TAILQ_REMOVE(&idle[c->kind], c, next);
+        c->state = BUSY;
+    }
+
+    if (send(c->fd, output, len, 0) != (ssize_t) len) {
+        conn_broken(c, strerror(errno));
+    }
+}
+
+
+static void
+conn_read(conn_t *c)
+{
+    char     *p;
+    size_t    len;
+    ssize_t   n;
+
+    if (c->have) {
+        memcpy(input, c->rest, c->have);
+    }
+
+    n = recv(c->fd, input + c->have, INPUT - c->have, MSG_DONTWAIT);
+
+    if (n == -1 && errno == EAGAIN) {
+        return;
+    }
+
+    if (n <= 0) {
+        conn_broken(c, n ? strerror(errno) : "closed by the server");
+        return;
+    }
+
+    now = clock_read();
+
+    len = c->have + n;
+    input[len] = '\0';
+
+    p = (c->kind == SOCKET) ? socket_input(c, input, input + len)
+                            : http_input(c, input, input + len);
+
+    if (p == NULL) {
+        return;                              /* closed, perhaps opened anew */
+    }
+
+    if (p == input && len == INPUT) {
+        conn_broken(c, "too much at once");
+        return;
+    }
+
+    free(c->rest);
+    c->rest = NULL;
+    c->have = input + len - p;
+
+    if (c->have) {
+        c->rest = malloc(c->have);
+        if (c->rest == NULL) {
+            err(1, "malloc()");
+        }
+
+        memcpy(c->rest, p, c->have);
+    }
+}
+
+
+static void
+conn_broken(conn_t *c, const char *why)
+{
+    if (c->state == HANDSHAKE) {
+        fault("a handshake: %s", why);
+        handshakes--;
+        progress = now;
+
+    } else if (c->state == BUSY) {
+        http_answer(c, 0, why);
+
+    } else if (c->kind != SOCKET) {
+        TAILQ_REMOVE(&idle[c->kind], c, next);
+
+    } else {
+        closed++;
+    }
+
+    conn_close(c);
+}
+
+
+static void
+conn_close(conn_t *c)
+{
+    close(c->fd);
+    free(c->rest);
+
+    c->rest = NULL;
+    c->have = 0;
+    c->state = CLOSED;
+}
+
+
+static void
+socket_open(conn_t *c)
+{
+    int  len;
+
+    c->kind = SOCKET;
+
+    if (conn_open(c) == -1) {
+        fault("a socket: %s", strerror(errno));
+        return;
+    }
+
+    handshakes++;
+
+    len = sprintf(output, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+                  "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                  "Sec-WebSocket-Key: " WS_KEY "\r\n"
+                  "Sec-WebSocket-Version: 13\r\n"
+                  "Origin: http://127.0.0.1:%d\r\n%s\r\n",
+                  uri, (int) opt['p'], (int) opt['p'],
+                  people[(c - sockets) % npeople].cookie);
+
+    conn_write(c, len);
+}
+
+
+/* where the frames begin; p when the head is not whole yet, NULL if refused */
+
+/* where the input not complete begins, NULL when closed; so http_input() */
+
+static char *
+socket_input(conn_t *c, char *p, char *last)
+{
+    char           *end;
+    size_t          head, len;
+    unsigned char  *u;
+
+    if (c->state == HANDSHAKE) {
+        end = memmem(p, last - p, "\r\n\r\n", 4);
+        if (end == NULL) {
+            return p;
+        }
+
+        if (strncmp(p, "HTTP/1.1 101", 12) || !strstr(p, WS_ACCEPT "\r\n")) {
+            conn_broken(c, p);
+            return NULL;
+        }
+
+        conn_idle(c);
+        p = end + 4;
+
+        opened++;
+        handshakes--;
+        progress = now;
+    }
+
+    while (last - p >= 2) {
+        u = (unsigned char *) p;
+        head = 2;
+        len = u[1];                          /* servers do not mask */
+
+        if (len == 126) {
+            head = 4;
+            len = (last - p < 4) ? 0 : u[2] << 8 | u[3];
+
+        } else if (len > 126) {
+            conn_broken(c, "a frame of more than 64k");
+            return NULL;
+        }
+
+        if ((size_t) (last - p) < head + len) {
+            break;
+        }
+
+        if ((u[0] & 0x0f) == 0x1) {
+            frames++;
+
+            if (senders) {
+                message_notified(c - sockets, p + head);
+            }
+
+        } else if ((u[0] & 0x0f) == 0x8) {
+            conn_broken(c, "closed by the server");
+            return NULL;
+
+        } else if ((u[0] & 0x0f) == 0x9) {
+            socket_pong(c, p + head, len);
+        }
+
+        p += head + len;
+    }
+
+    return p;
+}
+
+
+static void
+socket_pong(conn_t *c, char *p, size_t len)
+{
+    size_t         i;
+    unsigned char  pong[6 + 125] = { 0x8a, 0x80 | len, 0x37, 0xfa, 0x21, 0x3d };
+
+    for (i = 0; i < len && i < 125; i++) {
+        pong[6 + i] = p[i] ^ pong[2 + i % 4];
+    }
+
+    /* a server that takes none closes, which is noticed when reading */
+
+    (void) !send(c->fd, pong, 6 + i, MSG_DONTWAIT);
+}
+
+
+static void
+http_post(conn_t *c, uint64_t due)
+{
+    int          len;
+    const char  *name;
+
+    c->due = due;
+    c->from = sent++ % npeople;
+    c->to = (c->from + 1 + rand() % (npeople - 1)) % npeople;
+
+    people[c->to].coming++;
+    posting++;
+
+    name = people[c->to].name;
+
+    len = sprintf(output, "POST /api/v1/message/ HTTP/1.1\r\n"
+                  "Host: 127.0.0.1:%d\r\n%s"
+                  "Content-Type: application/json\r\n"
+                  "Content-Length: %zu\r\n\r\n"
+                  "{\"recipient\":\"%s\",\"body\":\"%s\"}",
+                  (int) opt['p'], people[c->from].cookie,
+                  26 + strlen(name) + strlen(text), name, text);
+
+    conn_write(c, len);
+}
+
+
+static void
+http_fetch(void)
+{
+    int      len;
+    conn_t  *c;
+    side_t  *side;
+
+    side = STAILQ_FIRST(&waiting);
+    c = TAILQ_FIRST(&idle[GET]);
+
+    if (side == NULL || c == NULL) {
+        return;
+    }
+
+    STAILQ_REMOVE_HEAD(&waiting, next);
+    c->side = side;
+
+    len = sprintf(output, "GET /api/v1/message/%lu/ HTTP/1.1\r\n"
+                  "Host: 127.0.0.1:%d\r\n%s\r\n",
+                  side->message->id, (int) opt['p'], people[side->who].cookie);
+
+    conn_write(c, len);
+}
+
+
+static char *
+http_input(conn_t *c, char *p, char *last)
+{
+    char    *body, *length, *closing;
+    size_t   len;
+
+    body = memmem(p, last - p, "\r\n\r\n", 4);
+    if (body == NULL) {
+        return p;
+    }
+
+    length = strcasestr(p, "\r\nContent-Length:");
+    closing = strcasestr(p, "\r\nConnection: close");
+
+    if (c->state != BUSY || strncmp(p, "HTTP/1.1 ", 9) != 0
+        || length == NULL || length > body)
+    {
+        conn_broken(c, "not an answer of known length");
+        return NULL;
+    }
+
+    len = strtoul(length + sizeof("\r\nContent-Length:") - 1, NULL, 10);
+
+    if (last - body < (ssize_t) len + 4) {
+        return p;
+    }
+
+    http_answer(c, atoi(p + 9), body + 4);
+
+    if (closing && closing < body) {
+        conn_close(c);
+        (void) conn_open(c);
+        return NULL;
+    }
+
+    conn_idle(c);
+
+    return body + 4 + len;
+}
+
+
+/* status 0: broken off, the body tells why */
+
+static void
+http_answer(conn_t *c, int status, const char *body)
+{
+    side_t  *side;
+
+    progress = now;
+
+    if (c->kind == POST) {
+        people[c->to].coming--;
+        posting--;
+
+    } else {
+        fetching--;
+    }
+
+    if (c->kind == POST && status == 201) {
+        ended = now;
+        times_add(&answer_ms, c->due, now);
+        message_answered(c, body);
+
+    } else if (c->kind == GET && status == 200) {
+        side = c->side;
+        side->fetched = now;
+
+        if (side->message->answered && side->message->to == side->who) {
+            times_add(&fetch_ms, side->message->due, now);
+        }
+
+    } else {
+        errors++;
+        fault("%s: %d %s", c->kind == POST ? "POST" : "GET", status, body);
+    }
+}
+
+
+/* the id is the text's first number */
+
+static message_t *
+message_get(const char *p)
+{
+    uint64_t    id;
+    message_t  *m, **bucket;
+
+    id = strtoull(p + strcspn(p, DIGITS), NULL, 10);
+
+    /* ids follow each other: they need no hash function to spread */
+
+    bucket = &buckets[id % BUCKETS];
+
+    for (m = *bucket; m; m = m->chain) {
+        if (m->id == id) {
+            return m;
+        }
+    }
+
+    m = calloc(1, sizeof(message_t) + 2 * words * sizeof(uint64_t));
+    if (m == NULL) {
+        err(1, "calloc()");
+    }
+
+    m->id = id;
+    m->sides[0].message = m->sides[1].message = m;
+    m->sides[0].who = m->sides[1].who = NOBODY;
+
+    m->chain = *bucket;
+    *bucket = m;
+
+    return m;
+}
+
+
+static side_t *
+message_side(message_t *m, uint32_t who)
+{
+    side_t  *side;
+
+    side = &m->sides[m->sides[0].who != NOBODY && m->sides[0].who != who];
+
+    if (side->who != NOBODY && side->who != who) {
+        fault("message %lu is known to more than two people", m->id);
+        errors++;
+        return NULL;
+    }
+
+    side->who = who;
+
+    return side;
+}
+
+
+static void
+message_answered(conn_t *c, const char *body)
+{
+    side_t     *to;
+    message_t  *m;
+
+    m = message_get(body);
+    to = message_side(m, c->to);
+
+    if (m->answered || to == NULL || message_side(m, c->from) == NULL) {
+        errors++;
+        fault("a 201 without an id of its own: %s", body);
+        return;
+    }
+
+    m->to = c->to;
+    m->due = c->due;
+    m->answered = now;
+    STAILQ_INSERT_TAIL(&unsettled, m, next);
+
+    if (to->first) {
+        times_add(&notify_ms, m->due, to->first);
+    }
+
+    if (to->fetched) {
+        times_add(&fetch_ms, m->due, to->fetched);
+    }
+}
+
+
+static void
+message_notified(uint32_t n, const char *p)
+{
+    side_t     *side;
+    uint32_t    who, nth;
+    uint64_t   *seen;
+    message_t  *m;
+
+    who = n % npeople;
+    nth = n / npeople;
+
+    m = message_get(p);
+
+    side = message_side(m, who);
+    if (side == NULL) {
+        return;
+    }
+
+    seen = &m->seen[(side - m->sides) * words + nth / 64];
+    doubled += *seen >> nth % 64 & 1;
+    *seen |= 1ULL << nth % 64;
+
+    if (side->first) {
+        return;
+    }
+
+    side->first = now;
+
+    if (m->answered && m->to == who) {
+        times_add(&notify_ms, m->due, now);
+
+    } else if (m->answered || people[who].coming == 0) {
+        return;
+    }
+
+    if (opt['f']) {
+        fetching++;
+        STAILQ_INSERT_TAIL(&waiting, side, next);
+        http_fetch();
+    }
+}
+
+
+/* returns 1 when none is left */
+
+static int
+message_settle(int all)
+{
+    side_t     *side;
+    uint32_t    n, nth, missing;
+    uint64_t   *seen;
+    message_t  *m;
+
+    while ((m = STAILQ_FIRST(&unsettled)) != NULL) {
+        missing = 0;
+
+        for (side = m->sides; side < m->sides + 2; side++) {
+            seen = &m->seen[(side - m->sides) * words];
+
+            for (n = side->who; n < nsockets; n += npeople) {
+                nth = n / npeople;
+                missing += sockets[n].state == IDLE
+                           && !(seen[nth / 64] >> nth % 64 & 1);
+            }
+        }
+
+        if (missing && !all && now < m->answered + GRACE) {
+            return 0;
+        }
+
+        lost += missing;
+        STAILQ_REMOVE_HEAD(&unsettled, next);
+    }
+
+    return 1;
+}
+
+
+static void
+times_add(times_t *t, uint64_t from, uint64_t to)
+{
+    uint64_t  n;
+
+    n = (to - from) / (MSEC / 100);
+    n = n < CELLS ? n : CELLS - 1;
+
+    t->n++;
+    t->cells[n]++;
+    t->max = n > t->max ? n : t->max;
+}
+
+
+/* null where nothing was measured: 0 would look good */
+
+static void
+times_print(const char *name, times_t *t)
+{
+    uint32_t  p50, p99;
+    uint64_t  below;
+
+    if (t->n == 0) {
+        printf(",\"%s\":{\"p50\":null,\"p99\":null,\"max\":null}", name);
+        return;
+    }
+
+    below = t->cells[0];
+
+    for (p50 = 0; below <= t->n / 2; below += t->cells[++p50]) { /* void */ }
+    for (p99 = p50; below <= t->n * 99 / 100; below += t->cells[++p99]) { }
+
+    printf(",\"%s\":{\"p50\":%.2f,\"p99\":%.2f,\"max\":%.2f}", name,
+           p50 / 100.0, p99 / 100.0, t->max / 100.0);
+}
+
+
+static uint64_t
+clock_read(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return ts.tv_sec * SEC + ts.tv_nsec;
+}
