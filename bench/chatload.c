@@ -13,12 +13,11 @@
  * It opens SOCKETS WebSockets at URI for the people of FILE ("ID NAME TOKEN";
  * TOKEN "-": no cookie), prints "ready" (-R), and without SENDERS holds them
  * for -w seconds or until a signal.  Else it sends messages of BYTES over
- * SENDERS HTTP connections, COUNT of them or for -d seconds, and tells, as one
- * line of JSON, how long it took to the 201 (answer_ms), to the first
- * notification on a socket of the recipient (notify_ms), and to the message in
- * the hands of the recipient, who asked for it when the notification came
- * (fetch_ms, with -f); and which notifications never came (lost) or came again
- * (doubled).
+ * SENDERS connections, COUNT of them or for -d seconds, and tells, as one line
+ * of JSON, how long it took to the 201 (answer_ms), to the first notification
+ * on a socket of the recipient (notify_ms), and to the message in the hands of
+ * the recipient, who asked for it when the notification came (fetch_ms, -f);
+ * and how many notifications never came (lost) or came again (doubled).
  *
  * With a RATE the loop is open: message k is due k / RATE seconds after the
  * start, whatever became of those before, and its times count from then, so
@@ -38,12 +37,9 @@
  * connections are; a request that went down with one is an error.
  *
  * What only listens looks into no frame, and rests between two reads so that
- * one takes many frames: it shares the machine with what it measures.
- *
- * One thread, epoll, one buffer for all input: a connection has memory of its
- * own only while it keeps a piece of a frame or an answer.  Connecting and
- * writing block, which takes no time: requests are smaller than the buffers of
- * a local socket.
+ * one takes many frames: it shares the machine with what it measures.  One
+ * thread, one buffer for all input; connecting and writing block, since what is
+ * written is smaller than the buffers of a local socket.
  */
 
 
@@ -54,6 +50,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +68,6 @@
 #define SEC         (1000 * MSEC)
 
 #define TICK        (20 * MSEC)              /* closed ones are reopened */
-#define REST        (5 * MSEC)               /* between two reads, -c 0 */
 #define SETTLE      SEC                      /* see load_open() */
 #define GRACE       (5 * SEC)
 #define GIVE_UP     (20 * SEC)               /* nothing answered for so long */
@@ -82,7 +78,6 @@
 #define INPUT       (256 * 1024)
 #define BODY_MAX    32768
 #define WORD_MAX    1024                     /* a name, a token, a path */
-#define DIGITS      "0123456789"
 #define NOBODY      UINT32_MAX
 
 /* the first few tell it; thousands would take the time that is measured */
@@ -95,18 +90,17 @@
 #define WS_ACCEPT   "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
-enum { POST = 0, GET, SOCKET };
-enum { CLOSED = 0, HANDSHAKE, IDLE, BUSY };  /* open sockets are IDLE */
+enum { POST = 0, GET, SOCKET };              /* kinds of connections */
+enum { CLOSED = 0, IDLE, BUSY };             /* BUSY: an answer is due */
 
+
+typedef struct message_s  message_t;
 
 typedef struct {
     char                    *name;
     char                    *cookie;         /* a header line, or "" */
     uint32_t                 coming;         /* sent, no 201 yet */
 } person_t;
-
-
-typedef struct message_s  message_t;
 
 typedef struct side_s {                      /* one of a message's two people */
     STAILQ_ENTRY(side_s)     next;           /* that wait to be fetched */
@@ -134,10 +128,9 @@ typedef struct conn_s {
     int                      fd;
     uint8_t                  kind;
     uint8_t                  state;
-    uint32_t                 from;           /* BUSY: a person's message */
-    uint32_t                 to;
+    uint32_t                 from, to;       /* POST */
     uint64_t                 due;
-    side_t                  *side;           /* BUSY: to be fetched */
+    side_t                  *side;           /* GET */
 } conn_t;
 
 typedef struct {
@@ -153,17 +146,17 @@ static void start(void);
 static void on_signal(int signo);
 
 static void load_open(void);
-static void load_hold(void);
 static void load_send(void);
 static void load_report(void);
 static void load_turn(uint64_t wait);
 
 static int conn_open(conn_t *c);
 static void conn_idle(conn_t *c);
-static void conn_write(conn_t *c, size_t len);
+static void conn_ask(conn_t *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 static void conn_read(conn_t *c);
+static void conn_answer(conn_t *c, int status, const char *body);
 static void conn_broken(conn_t *c, const char *why);
-static void conn_close(conn_t *c);
 
 static void socket_open(conn_t *c);
 static char *socket_input(conn_t *c, char *p, char *last);
@@ -172,7 +165,6 @@ static void socket_pong(conn_t *c, char *p, size_t len);
 static void http_post(conn_t *c, uint64_t due);
 static void http_fetch(void);
 static char *http_input(conn_t *c, char *p, char *last);
-static void http_answer(conn_t *c, int status, const char *body);
 
 static message_t *message_get(const char *text);
 static side_t *message_side(message_t *m, uint32_t who);
@@ -185,33 +177,31 @@ static void times_print(const char *name, times_t *t);
 static uint64_t clock_read(void);
 
 
-static double                 opt[128];      /* by letter */
-static const char            *uri = "/ws";
+static double                    opt[128];   /* by letter */
+static const char               *uri = "/ws";
+static const char               *kinds[] = { "a send", "a fetch", "a socket" };
+static int                       port;
+static uint32_t                  npeople, nsockets, senders;
 
-static uint32_t               opened, closed;
-static uint64_t               frames, sent, errors, lost, doubled;
-static times_t                answer_ms, notify_ms, fetch_ms;
+static uint32_t                  opened, closed, faults;
+static uint64_t                  frames, sent, errors, lost, doubled;
+static times_t                   answer_ms, notify_ms, fetch_ms;
 
-static conn_t                *conns;         /* senders, fetchers, sockets */
-static conn_t                *sockets;
-static person_t              *people;
-static uint32_t               npeople, nsockets, senders;
-static uint32_t               handshakes, posting, fetching, faults;
-static message_t             *buckets[BUCKETS];
-static size_t                 words;         /* of bits in a row */
-
-static TAILQ_HEAD(, conn_s)      idle[2];    /* POST, GET */
-static STAILQ_HEAD(, side_s)     waiting;    /* for one of these */
+static person_t                 *people;
+static conn_t                   *conns;      /* senders, fetchers, sockets */
+static conn_t                   *sockets;
+static uint32_t                  busy[3];    /* by kind */
+static TAILQ_HEAD(, conn_s)      idle[3];
+static STAILQ_HEAD(, side_s)     waiting;    /* for one of idle[GET] */
 static STAILQ_HEAD(, message_s)  unsettled;
+static message_t                *buckets[BUCKETS];
+static size_t                    words;      /* of bits in a row */
 
-static uint64_t               now, tick, begun, ended;
-static uint64_t               progress;      /* last handshake or answer */
-
-static int                    ep;
-static char                   input[INPUT + 1];
-static char                   output[BODY_MAX + 8 * WORD_MAX];
-static char                   text[BODY_MAX + 1];
-static volatile sig_atomic_t  signals;
+static int                       ep;
+static char                      input[INPUT + 1], text[BODY_MAX + 1];
+static uint64_t                  now, tick, begun, ended;
+static uint64_t                  progress;   /* the last answer */
+static volatile sig_atomic_t     signals;
 
 
 int
@@ -233,7 +223,12 @@ main(int argc, char **argv)
         load_send();
 
     } else {
-        load_hold();
+        while (!signals && (opt['w'] == 0 || now < begun + opt['w'] * SEC)) {
+            load_turn(TICK);
+            usleep(5000);
+        }
+
+        ended = now;
     }
 
     load_report();
@@ -253,19 +248,17 @@ options(int argc, char **argv)
     opt['b'] = 64;
 
     while ((c = getopt(argc, argv, "p:u:s:n:c:r:m:d:w:fb:R")) != -1) {
-
-        if (c == 'u') {
-            uri = optarg;
-
-        } else if (c == 's') {
-            file = optarg;
-
-        } else if (c == 'f' || c == 'R') {
-            opt[c] = 1;
-
-        } else if (c == '?' || (opt[c] = strtod(optarg, &end)) < 0 || *end) {
-            errx(1, "options are numbers: -p -n -c -r -m -d -w -b, texts: -s"
-                 " -u, flags: -f -R");
+        switch (c) {
+        case 'u': uri = optarg; break;
+        case 's': file = optarg; break;
+        case 'f':
+        case 'R': opt[c] = 1; break;
+        case '?': exit(1);
+        default:
+            opt[c] = strtod(optarg, &end);
+            if (*end || opt[c] < 0) {
+                errx(1, "-%c takes a number", c);
+            }
         }
     }
 
@@ -279,10 +272,9 @@ options(int argc, char **argv)
         opt['d'] = opt['m'] > 0 ? 1e6 : 5;
     }
 
+    port = opt['p'];
     senders = opt['c'];
-
     people_read(file);
-
     nsockets = opt['n'] < 0 ? npeople : opt['n'];
 }
 
@@ -301,7 +293,6 @@ people_read(const char *file)
     }
 
     while ((n = fscanf(in, "%*s %1024ms %1024ms", &name, &token)) != EOF) {
-
         people = realloc(people, (npeople + 1) * sizeof(person_t));
         person = &people[npeople++];
 
@@ -309,9 +300,7 @@ people_read(const char *file)
             errx(1, "%s:%u: not \"ID NAME TOKEN\"", file, npeople);
         }
 
-        person->name = name;
-        person->cookie = "";
-        person->coming = 0;
+        *person = (person_t) { .name = name, .cookie = "" };
 
         if (strcmp(token, "-") != 0
             && asprintf(&person->cookie, "Cookie: sessionid=%s\r\n", token) < 0)
@@ -319,8 +308,6 @@ people_read(const char *file)
             err(1, "asprintf()");
         }
     }
-
-    fclose(in);
 
     if (npeople < (senders ? 2 : 1)) {
         errx(1, "%s: too few people", file);
@@ -331,13 +318,12 @@ people_read(const char *file)
 static void
 start(void)
 {
-    conn_t            *c;
-    uint32_t           n;
-    struct rlimit      rl;
-    struct sigaction   sa = { .sa_handler = on_signal };
+    conn_t         *c;
+    uint32_t        n;
+    struct rlimit   rl;
 
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
 
@@ -346,6 +332,7 @@ start(void)
 
     TAILQ_INIT(&idle[POST]);
     TAILQ_INIT(&idle[GET]);
+    TAILQ_INIT(&idle[SOCKET]);
     STAILQ_INIT(&waiting);
     STAILQ_INIT(&unsettled);
 
@@ -358,13 +345,7 @@ start(void)
     sockets = conns + n;
     ep = epoll_create1(0);
 
-    getrlimit(RLIMIT_NOFILE, &rl);
-
-    if (rl.rlim_max < n + nsockets + 16) {
-        rl.rlim_max = n + nsockets + 16;
-    }
-
-    rl.rlim_cur = rl.rlim_max;
+    rl.rlim_cur = rl.rlim_max = n + nsockets + 16;
 
     if (setrlimit(RLIMIT_NOFILE, &rl) == -1 || ep == -1 || conns == NULL) {
         err(1, "%u connections", n + nsockets);
@@ -374,7 +355,7 @@ start(void)
         c->kind = c < conns + senders ? POST : GET;
 
         if (conn_open(c) == -1) {
-            err(1, "127.0.0.1:%d", (int) opt['p']);
+            err(1, "127.0.0.1:%d", port);
         }
     }
 }
@@ -383,9 +364,7 @@ start(void)
 static void
 on_signal(int signo)
 {
-    (void) signo;
-
-    signals++;
+    signals += (signo != 0);
 }
 
 
@@ -397,49 +376,30 @@ on_signal(int signo)
 static void
 load_open(void)
 {
-    conn_t    *c, *last;
-    uint64_t   until;
+    conn_t    *c;
+    uint64_t   settle;
 
     c = sockets;
-    last = sockets + nsockets;
+    settle = senders && nsockets ? SETTLE : 0;
     progress = now = clock_read();
 
-    while ((c < last || handshakes) && !signals) {
-
-        while (c < last && handshakes < HANDSHAKES) {
+    while (!signals && (c < sockets + nsockets || busy[SOCKET]
+                        || now < progress + settle))
+    {
+        while (c < sockets + nsockets && busy[SOCKET] < HANDSHAKES) {
             socket_open(c++);
         }
 
         load_turn(TICK);
 
         if (now > progress + GIVE_UP) {
-            errx(1, "%u handshakes without an answer", handshakes);
+            errx(1, "%u handshakes without an answer", busy[SOCKET]);
         }
     }
 
     if (nsockets && opened == 0 && !signals) {
         errx(1, "no WebSocket could be opened");
     }
-
-    until = now + (senders && nsockets ? SETTLE : 0);
-
-    while (now < until && !signals) {
-        load_turn(TICK);
-    }
-}
-
-
-static void
-load_hold(void)
-{
-    struct timespec  rest = { .tv_nsec = REST };
-
-    while (!signals && (opt['w'] == 0 || now < begun + opt['w'] * SEC)) {
-        load_turn(TICK);
-        nanosleep(&rest, NULL);
-    }
-
-    ended = now;
 }
 
 
@@ -447,6 +407,7 @@ static void
 load_send(void)
 {
     conn_t    *c;
+    side_t    *side;
     uint64_t   due, until;
 
     until = begun + opt['d'] * SEC;
@@ -470,7 +431,8 @@ load_send(void)
 
     /* after the last answer, too, its notifications have time to come */
 
-    while ((posting || fetching || !message_settle(0))
+    while ((busy[POST] || busy[GET] || !STAILQ_EMPTY(&waiting)
+            || !message_settle(0))
            && now < progress + GRACE && signals < 2)
     {
         load_turn(TICK);
@@ -478,9 +440,14 @@ load_send(void)
 
     message_settle(1);
 
-    if (posting || fetching) {
-        fault("%u messages, %u fetches without an answer", posting, fetching);
-        errors += posting + fetching;
+    for (c = conns; c < sockets; c++) {
+        if (c->state == BUSY) {
+            conn_broken(c, "never answered");
+        }
+    }
+
+    STAILQ_FOREACH(side, &waiting, next) {
+        errors++;
     }
 }
 
@@ -520,7 +487,6 @@ load_turn(uint64_t wait)
     /* milliseconds, as of epoll_wait(), would be too coarse for a rate */
 
     n = epoll_pwait2(ep, events, 512, &ts, NULL);
-
     now = clock_read();
 
     for (i = 0; i < n; i++) {
@@ -548,21 +514,19 @@ load_turn(uint64_t wait)
 static int
 conn_open(conn_t *c)
 {
-    int                 one;
+    int                 one = 1;
     struct sockaddr_in  sin = { .sin_family = AF_INET };
-    struct epoll_event  ee = { .events = EPOLLIN };
+    struct epoll_event  ee = { .events = EPOLLIN, .data.ptr = c };
 
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (c->fd == -1) {
         return -1;
     }
 
-    one = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 
-    sin.sin_port = htons(opt['p']);
+    sin.sin_port = htons(port);
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ee.data.ptr = c;
 
     if (connect(c->fd, (struct sockaddr *) &sin, sizeof(sin)) == -1
         || epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ee) == -1)
@@ -581,28 +545,28 @@ static void
 conn_idle(conn_t *c)
 {
     c->state = IDLE;
+    TAILQ_INSERT_TAIL(&idle[c->kind], c, next);
 
-    if (c->kind != SOCKET) {
-        TAILQ_INSERT_TAIL(&idle[c->kind], c, next);
-        http_fetch();
-    }
+    http_fetch();
 }
 
 
-/* writes what is in output */
-
 static void
-conn_write(conn_t *c, size_t len)
+conn_ask(conn_t *c, const char *fmt, ...)
 {
-    if (c->kind == SOCKET) {
-        c->state = HANDSHAKE;
+    int          len;
+    va_list      args;
+    static char  request[BODY_MAX + 8 * WORD_MAX];
 
-    } else {
-        TAILQ_REMOVE(&idle[c->kind], c, next);
-        c->state = BUSY;
-    }
+    va_start(args, fmt);
+    len = vsnprintf(request, sizeof(request), fmt, args);
+    va_end(args);
 
-    if (send(c->fd, output, len, 0) != (ssize_t) len) {
+    c->state = BUSY;
+    busy[c->kind]++;
+    TAILQ_REMOVE(&idle[c->kind], c, next);
+
+    if (send(c->fd, request, len, 0) != len) {
         conn_broken(c, strerror(errno));
     }
 }
@@ -621,29 +585,28 @@ conn_read(conn_t *c)
 
     n = recv(c->fd, input + c->have, INPUT - c->have, MSG_DONTWAIT);
 
-    if (n == -1 && errno == EAGAIN) {
-        return;
-    }
-
     if (n <= 0) {
-        conn_broken(c, n ? strerror(errno) : "closed by the server");
+        if (n == 0 || errno != EAGAIN) {
+            conn_broken(c, n ? strerror(errno) : "closed by the server");
+        }
+
         return;
     }
 
     now = clock_read();
-
     len = c->have + n;
     input[len] = '\0';
 
     p = (c->kind == SOCKET) ? socket_input(c, input, input + len)
                             : http_input(c, input, input + len);
 
-    if (p == NULL) {
-        return;                              /* closed, perhaps opened anew */
-    }
+    if (p == NULL || (p == input && len == INPUT)) {
+        conn_broken(c, "input not understood");
 
-    if (p == input && len == INPUT) {
-        conn_broken(c, "too much at once");
+        if (c->kind != SOCKET) {
+            (void) conn_open(c);             /* else at the next tick */
+        }
+
         return;
     }
 
@@ -662,31 +625,54 @@ conn_read(conn_t *c)
 }
 
 
+/* status 0: none, the body tells why */
+
 static void
-conn_broken(conn_t *c, const char *why)
+conn_answer(conn_t *c, int status, const char *body)
 {
-    if (c->state == HANDSHAKE) {
-        fault("a handshake: %s", why);
-        handshakes--;
-        progress = now;
+    side_t  *side;
 
-    } else if (c->state == BUSY) {
-        http_answer(c, 0, why);
+    busy[c->kind]--;
+    progress = now;
 
-    } else if (c->kind != SOCKET) {
-        TAILQ_REMOVE(&idle[c->kind], c, next);
-
-    } else {
-        closed++;
+    if (c->kind == POST) {
+        people[c->to].coming--;
     }
 
-    conn_close(c);
+    if (c->kind == SOCKET && status == 101) {
+        opened++;
+
+    } else if (c->kind == POST && status == 201) {
+        ended = now;
+        times_add(&answer_ms, c->due, now);
+        message_answered(c, body);
+
+    } else if (c->kind == GET && status == 200) {
+        side = c->side;
+        side->fetched = now;
+
+        if (side->message->answered && side->message->to == side->who) {
+            times_add(&fetch_ms, side->message->due, now);
+        }
+
+    } else {
+        errors += c->kind != SOCKET;
+        fault("%s: %d %s", kinds[c->kind], status, body);
+    }
 }
 
 
 static void
-conn_close(conn_t *c)
+conn_broken(conn_t *c, const char *why)
 {
+    if (c->state == IDLE) {
+        TAILQ_REMOVE(&idle[c->kind], c, next);
+        closed += c->kind == SOCKET;
+
+    } else {
+        conn_answer(c, 0, why);
+    }
+
     close(c->fd);
     free(c->rest);
 
@@ -699,8 +685,6 @@ conn_close(conn_t *c)
 static void
 socket_open(conn_t *c)
 {
-    int  len;
-
     c->kind = SOCKET;
 
     if (conn_open(c) == -1) {
@@ -708,23 +692,15 @@ socket_open(conn_t *c)
         return;
     }
 
-    handshakes++;
-
-    len = sprintf(output, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-                  "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Key: " WS_KEY "\r\n"
-                  "Sec-WebSocket-Version: 13\r\n"
-                  "Origin: http://127.0.0.1:%d\r\n%s\r\n",
-                  uri, (int) opt['p'], (int) opt['p'],
-                  people[(c - sockets) % npeople].cookie);
-
-    conn_write(c, len);
+    conn_ask(c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Version: 13\r\n"
+             "Origin: http://127.0.0.1:%d\r\n%s\r\n",
+             uri, port, port, people[(c - sockets) % npeople].cookie);
 }
 
 
-/* where the frames begin; p when the head is not whole yet, NULL if refused */
-
-/* where the input not complete begins, NULL when closed; so http_input() */
+/* where the input not complete begins, NULL: to be closed; so http_input() */
 
 static char *
 socket_input(conn_t *c, char *p, char *last)
@@ -733,23 +709,20 @@ socket_input(conn_t *c, char *p, char *last)
     size_t          head, len;
     unsigned char  *u;
 
-    if (c->state == HANDSHAKE) {
+    if (c->state == BUSY) {
         end = memmem(p, last - p, "\r\n\r\n", 4);
         if (end == NULL) {
             return p;
         }
 
         if (strncmp(p, "HTTP/1.1 101", 12) || !strstr(p, WS_ACCEPT "\r\n")) {
-            conn_broken(c, p);
+            fault("a handshake was answered %s", p);
             return NULL;
         }
 
-        conn_idle(c);
         p = end + 4;
-
-        opened++;
-        handshakes--;
-        progress = now;
+        conn_answer(c, 101, p);
+        conn_idle(c);
     }
 
     while (last - p >= 2) {
@@ -760,10 +733,10 @@ socket_input(conn_t *c, char *p, char *last)
         if (len == 126) {
             head = 4;
             len = (last - p < 4) ? 0 : u[2] << 8 | u[3];
+        }
 
-        } else if (len > 126) {
-            conn_broken(c, "a frame of more than 64k");
-            return NULL;
+        if (u[1] > 126 || (u[0] & 0x0f) == 0x8) {
+            return NULL;                     /* too long, or a closing frame */
         }
 
         if ((size_t) (last - p) < head + len) {
@@ -776,10 +749,6 @@ socket_input(conn_t *c, char *p, char *last)
             if (senders) {
                 message_notified(c - sockets, p + head);
             }
-
-        } else if ((u[0] & 0x0f) == 0x8) {
-            conn_broken(c, "closed by the server");
-            return NULL;
 
         } else if ((u[0] & 0x0f) == 0x9) {
             socket_pong(c, p + head, len);
@@ -796,22 +765,19 @@ static void
 socket_pong(conn_t *c, char *p, size_t len)
 {
     size_t         i;
-    unsigned char  pong[6 + 125] = { 0x8a, 0x80 | len, 0x37, 0xfa, 0x21, 0x3d };
+    unsigned char  pong[6 + 126] = { 0x8a, 0x80 | len, 0x37, 0xfa, 0x21, 0x3d };
 
-    for (i = 0; i < len && i < 125; i++) {
+    for (i = 0; i < len && i < 126; i++) {
         pong[6 + i] = p[i] ^ pong[2 + i % 4];
     }
 
-    /* a server that takes none closes, which is noticed when reading */
-
-    (void) !send(c->fd, pong, 6 + i, MSG_DONTWAIT);
+    (void) send(c->fd, pong, 6 + i, MSG_DONTWAIT);
 }
 
 
 static void
 http_post(conn_t *c, uint64_t due)
 {
-    int          len;
     const char  *name;
 
     c->due = due;
@@ -819,44 +785,33 @@ http_post(conn_t *c, uint64_t due)
     c->to = (c->from + 1 + rand() % (npeople - 1)) % npeople;
 
     people[c->to].coming++;
-    posting++;
-
     name = people[c->to].name;
 
-    len = sprintf(output, "POST /api/v1/message/ HTTP/1.1\r\n"
-                  "Host: 127.0.0.1:%d\r\n%s"
-                  "Content-Type: application/json\r\n"
-                  "Content-Length: %zu\r\n\r\n"
-                  "{\"recipient\":\"%s\",\"body\":\"%s\"}",
-                  (int) opt['p'], people[c->from].cookie,
-                  26 + strlen(name) + strlen(text), name, text);
-
-    conn_write(c, len);
+    conn_ask(c, "POST /api/v1/message/ HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+             "%sContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n"
+             "{\"recipient\":\"%s\",\"body\":\"%s\"}",
+             port, people[c->from].cookie, 26 + strlen(name) + strlen(text),
+             name, text);
 }
 
 
 static void
 http_fetch(void)
 {
-    int      len;
     conn_t  *c;
     side_t  *side;
 
     side = STAILQ_FIRST(&waiting);
     c = TAILQ_FIRST(&idle[GET]);
 
-    if (side == NULL || c == NULL) {
-        return;
+    if (side && c) {
+        STAILQ_REMOVE_HEAD(&waiting, next);
+        c->side = side;
+
+        conn_ask(c, "GET /api/v1/message/%lu/ HTTP/1.1\r\n"
+                 "Host: 127.0.0.1:%d\r\n%s\r\n",
+                 side->message->id, port, people[side->who].cookie);
     }
-
-    STAILQ_REMOVE_HEAD(&waiting, next);
-    c->side = side;
-
-    len = sprintf(output, "GET /api/v1/message/%lu/ HTTP/1.1\r\n"
-                  "Host: 127.0.0.1:%d\r\n%s\r\n",
-                  side->message->id, (int) opt['p'], people[side->who].cookie);
-
-    conn_write(c, len);
 }
 
 
@@ -877,7 +832,6 @@ http_input(conn_t *c, char *p, char *last)
     if (c->state != BUSY || strncmp(p, "HTTP/1.1 ", 9) != 0
         || length == NULL || length > body)
     {
-        conn_broken(c, "not an answer of known length");
         return NULL;
     }
 
@@ -887,54 +841,17 @@ http_input(conn_t *c, char *p, char *last)
         return p;
     }
 
-    http_answer(c, atoi(p + 9), body + 4);
+    conn_answer(c, atoi(p + 9), body + 4);
 
     if (closing && closing < body) {
-        conn_close(c);
-        (void) conn_open(c);
+        c->state = IDLE;
+        TAILQ_INSERT_TAIL(&idle[c->kind], c, next);
         return NULL;
     }
 
     conn_idle(c);
 
     return body + 4 + len;
-}
-
-
-/* status 0: broken off, the body tells why */
-
-static void
-http_answer(conn_t *c, int status, const char *body)
-{
-    side_t  *side;
-
-    progress = now;
-
-    if (c->kind == POST) {
-        people[c->to].coming--;
-        posting--;
-
-    } else {
-        fetching--;
-    }
-
-    if (c->kind == POST && status == 201) {
-        ended = now;
-        times_add(&answer_ms, c->due, now);
-        message_answered(c, body);
-
-    } else if (c->kind == GET && status == 200) {
-        side = c->side;
-        side->fetched = now;
-
-        if (side->message->answered && side->message->to == side->who) {
-            times_add(&fetch_ms, side->message->due, now);
-        }
-
-    } else {
-        errors++;
-        fault("%s: %d %s", c->kind == POST ? "POST" : "GET", status, body);
-    }
 }
 
 
@@ -946,7 +863,7 @@ message_get(const char *p)
     uint64_t    id;
     message_t  *m, **bucket;
 
-    id = strtoull(p + strcspn(p, DIGITS), NULL, 10);
+    id = strtoull(p + strcspn(p, "0123456789"), NULL, 10);
 
     /* ids follow each other: they need no hash function to spread */
 
@@ -966,7 +883,6 @@ message_get(const char *p)
     m->id = id;
     m->sides[0].message = m->sides[1].message = m;
     m->sides[0].who = m->sides[1].who = NOBODY;
-
     m->chain = *bucket;
     *bucket = m;
 
@@ -1035,8 +951,8 @@ message_notified(uint32_t n, const char *p)
     nth = n / npeople;
 
     m = message_get(p);
-
     side = message_side(m, who);
+
     if (side == NULL) {
         return;
     }
@@ -1053,13 +969,9 @@ message_notified(uint32_t n, const char *p)
 
     if (m->answered && m->to == who) {
         times_add(&notify_ms, m->due, now);
-
-    } else if (m->answered || people[who].coming == 0) {
-        return;
     }
 
-    if (opt['f']) {
-        fetching++;
+    if (opt['f'] && (m->answered ? m->to == who : people[who].coming > 0)) {
         STAILQ_INSERT_TAIL(&waiting, side, next);
         http_fetch();
     }
