@@ -1,0 +1,334 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# who listens on the way to the database, or changes what is said there.  A
+# server with TLS of this test's own, and a relay in between.
+
+use File::Temp qw(tempdir);
+use IO::Select;
+use IO::Socket::UNIX;
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+
+our $dir = tempdir(CLEANUP => 1);
+chmod 0755, $dir;
+
+sub sh {
+    my ($command) = @_;
+
+    system("cd $dir && { $command; } >log 2>&1 </dev/null") == 0
+        or die "$command\n" . `cat $dir/log`;
+}
+
+# certify DAYS: a certificate of the authority for the server
+
+sub certify {
+    my ($days) = @_;
+
+    sh("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key
+        -CAcreateserial -days $days -out server.pem" =~ s/\n */ /r);
+}
+
+sh('openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca
+    -keyout ca.key -out ca.pem' =~ s/\n */ /r);
+sh('openssl req -newkey rsa:2048 -nodes -subj /CN=database -keyout server.key
+    -out server.csr' =~ s/\n */ /r);
+certify(2);
+
+my $user = $> == 0 ? '--user=root' : '';
+
+sh("mariadb-install-db --no-defaults $user --datadir=$dir/data --skip-test-db
+    --auth-root-authentication-method=normal" =~ s/\n */ /r);
+
+my @children;
+
+END {
+    # not to change the status of the test
+    local $?;
+
+    for my $child (@children) {
+        kill KILL => $child;
+        waitpid $child, 0;
+    }
+}
+
+sub spawn {
+    my ($code) = @_;
+
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        @children = ();
+        eval { $code->() };
+        print STDERR $@ if $@;
+
+        require POSIX;
+        POSIX::_exit(1);
+    }
+
+    push @children, $pid;
+}
+
+spawn(sub {
+    open STDERR, '>>', "$dir/log";
+    exec 'mariadbd', '--no-defaults', $user ? $user : (), '--skip-networking',
+         "--datadir=$dir/data", "--socket=$dir/server.sock",
+         "--ssl-ca=$dir/ca.pem", "--ssl-cert=$dir/server.pem",
+         "--ssl-key=$dir/server.key", '--innodb-buffer-pool-size=16M';
+});
+
+our $client = "mariadb --no-defaults -u root -S $dir/server.sock";
+
+wait_until(sub { system("$client -e 'SELECT 1' >/dev/null 2>&1") == 0 }, 20)
+    or die "no server\n" . `cat $dir/log`;
+
+my $schema = __FILE__ =~ s{[^/]*$}{../sql/schema.sql}r;
+
+# it takes both: whether TLS is used is up to the module
+
+sh("$client -e \"CREATE DATABASE chat;
+    CREATE USER chat\@localhost IDENTIFIED BY 'pw-Vk5tGy';
+    GRANT ALL ON chat.* TO chat\@localhost\"" =~ s/\n */ /rg);
+system("$client chat < $schema") == 0 or die "cannot load schema.sql\n";
+
+my $hash = sql("SELECT SHA2('" . token('u1') . "', 256)");
+
+sh("$client chat -e \"INSERT INTO chat_user (id, username)
+                      VALUES (1, 'u1'), (2, 'u2');
+    INSERT INTO chat_session VALUES (UNHEX('$hash'), 1, NOW(),
+                                     NOW() + INTERVAL 1 DAY)\""
+   =~ s/\n */ /rg);
+
+open my $file, '>', "$dir/password" or die $!;
+print $file "pw-Vk5tGy\n";
+close $file;
+chmod 0600, "$dir/password";
+
+# The relays keep what goes through them; one takes the server's offer of TLS
+# out of its first packet: a byte that counts it, a version that ends with a
+# NUL, a number, eight bytes and one, then the flags, in which 0x0800 is it.
+
+my $Offer = qr/^(....\x0a [^\0]* \0 .{4} .{8} \0 .) (.)/sx;
+
+sub relay {
+    my ($name, $change) = @_;
+
+    my $listen = IO::Socket::UNIX->new(Local => "$dir/$name.sock",
+                                       Listen => 64) or die "$name: $!\n";
+    chmod 0777, "$dir/$name.sock";
+
+    spawn(sub { serve($name, $listen, $change) });
+}
+
+sub serve {
+    my ($name, $listen, $change) = @_;
+
+    my $select = IO::Select->new($listen);
+    my (%peer, %asks);
+
+    local $SIG{PIPE} = 'IGNORE';
+
+    for ( ;; ) {
+        for my $socket ($select->can_read) {
+
+            if ($socket == $listen) {
+                my $asks = $listen->accept or next;
+                my $server = IO::Socket::UNIX->new("$dir/server.sock") or next;
+
+                @peer{$asks, $server} = ($server, $asks);
+                $asks{$asks} = 1;
+                $select->add($asks, $server);
+
+                sysread $server, my $greeting, 65536;
+                $greeting = $change->($greeting) if $change;
+                syswrite $asks, $greeting;
+                next;
+            }
+
+            my $peer = $peer{$socket} or next;
+
+            if (!sysread $socket, my $bytes, 65536) {
+                $select->remove($socket, $peer);
+                delete @peer{$socket, $peer};
+                close $_ for $socket, $peer;
+                last;
+
+            } else {
+                open my $kept, '>>', "$dir/$name." . ($asks{$socket} ? 'asked'
+                                                                     : 'told');
+                syswrite $kept, $bytes;
+                syswrite $peer, $bytes;
+            }
+        }
+    }
+}
+
+sub strip {
+    my ($greeting) = @_;
+
+    $greeting =~ s{$Offer}{$1 . chr(ord($2) & ~0x08)}e
+        or die "the server said something else\n";
+
+    return $greeting;
+}
+
+relay('listener');
+relay('stripper', \&strip);
+
+# and one that asks for the password as it is
+
+relay('asker', sub {
+    my ($greeting) = @_;
+
+    $greeting = substr strip($greeting), 4;
+    $greeting =~ s/mysql_native_password/mysql_clear_password/
+        or die "the server said something else\n";
+
+    return pack('VX', length $greeting) . "\0$greeting";
+});
+
+# kept NAME: all that went through, in both directions, since it was last asked
+
+sub kept {
+    my ($name) = @_;
+
+    my $text = '';
+
+    for my $side (qw(asked told)) {
+        open my $in, '<:raw', "$dir/$name.$side" or next;
+        local $/;
+        $text .= readline($in) // '';
+    }
+
+    unlink "$dir/$name.asked", "$dir/$name.told";
+
+    return $text;
+}
+
+# use_it: the status of a send, whose text can be looked for
+
+sub use_it {
+    return api('u1', POST => '/api/v1/message/',
+               { recipient => 'u2', body => 'text-Hd9pWr' })->code;
+}
+
+sub db {
+    my ($name, $tls) = @_;
+
+    s{chat_db [^;]+;}{chat_db unix:$dir/$name.sock user=chat
+                      password_file=$dir/password $tls;}x
+        or die "no chat_db\n";
+    kept($name);
+}
+
+run_tests();
+
+
+__DATA__
+
+=== without TLS the relay hears texts: it is able to
+--- change
+db('listener', 'tls=off');
+--- then
+is(use_it(), 201, 'stored');
+
+my $kept = kept('listener');
+like($kept, qr/text-Hd9pWr/, 'the text');
+like($kept, qr/INSERT INTO chat_message/, 'the statement');
+unlike($kept, qr/pw-Vk5tGy/, 'the password goes over in no way');
+
+
+=== with TLS it hears nothing
+--- change
+db('listener', 'tls=on');
+--- then
+is(use_it(), 201, 'stored');
+
+my $kept = kept('listener');
+cmp_ok(length $kept, '>', 1000, 'it went through here');
+unlike($kept, qr/text-Hd9pWr|chat_message|SELECT|INSERT|pw-Vk5tGy/,
+       'not to be read');
+
+
+=== without TLS asked for, the relay that takes the offer away is not noticed
+--- change
+db('stripper', 'tls=off');
+--- then
+is(use_it(), 201, 'stored');
+like(kept('stripper'), qr/text-Hd9pWr/, 'and heard');
+
+
+=== who takes the offer of TLS away gets nothing
+--- SKIP: the client library of MariaDB goes on without TLS
+--- change
+db('stripper', 'tls=on');
+--- then
+is(use_it(), 503, 'refused') for 1 .. 3;
+is(kept('stripper'), '', 'not a byte was said');
+like(error_log(), qr/\[error\].* chat: the database is out of reach: .*SSL/,
+     'the log says why');
+
+
+=== the same where the authority is known
+--- SKIP: the client library of MariaDB goes on without TLS
+--- change
+db('stripper', "tls=on tls_ca=$dir/ca.pem");
+--- then
+is(use_it(), 503, 'refused') for 1 .. 3;
+is(kept('stripper'), '', 'not a byte was said');
+
+
+=== who asks for the password as it is does not get it, with TLS wanted
+--- SKIP: the client library of MariaDB gives it
+--- change
+db('asker', 'tls=on');
+--- then
+is(use_it(), 503, 'refused') for 1 .. 3;
+unlike(kept('asker'), qr/pw-Vk5tGy/, 'not the password');
+
+
+=== who asks for the password as it is does not get it, without TLS
+--- SKIP: the client library of MariaDB gives it
+--- change
+db('asker', 'tls=off');
+--- then
+is(use_it(), 503, 'refused') for 1 .. 3;
+unlike(kept('asker'), qr/pw-Vk5tGy/, 'not the password');
+
+
+=== a server that has no TLS gets nothing either
+--- SKIP: the client library of MariaDB goes on without TLS
+--- change
+s{(chat_db [^;]+);}{$1 tls=on;} or die;
+--- then
+is(api('u1', GET => '/api/v1/session/')->code, 503, 'refused') for 1 .. 3;
+like(error_log(), qr/chat: the database is out of reach: .*SSL/,
+     'the log says why');
+
+
+=== a certificate whose time is over is refused where the authority is known
+--- change
+db('listener', "tls=on tls_ca=$dir/ca.pem");
+--- then
+is(use_it(), 201, 'a good one is taken');
+
+sh("cp server.pem good.pem");
+certify(0);
+settle(2);
+sh("$client -e 'FLUSH SSL'");
+
+# a new connection: the old one has been killed
+sh("$client -N -e \"SELECT CONCAT('KILL ', id, ';') FROM
+    information_schema.processlist WHERE user = 'chat'\" >kill"
+   =~ s/\n */ /r);
+sh("$client < kill");
+
+is(use_it(), 503, 'refused') for 1 .. 3;
+kept('listener');
+is(use_it(), 503, 'refused');
+unlike(kept('listener'), qr/text-Hd9pWr|chat_message/, 'without a statement');
+
+sh("cp good.pem server.pem");
+sh("$client -e 'FLUSH SSL'");
+ok(wait_until(sub { use_it() == 201 }, 6), 'a good one is taken again');
