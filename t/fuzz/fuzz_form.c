@@ -7,6 +7,29 @@
 #include "fuzz.h"
 
 
+/* a value must come in again as it was, when written out */
+
+static void
+fuzz_form_again(ngx_pool_t *pool, ngx_str_t *value)
+{
+    u_char            *p;
+    ngx_str_t          form;
+
+    ngx_chat_field_t   field = { ngx_string("body"), 0, ngx_null_string };
+
+    form.data = ngx_pnalloc(pool, 5 + 3 * value->len);
+
+    p = ngx_cpymem(form.data, "body=", 5);
+    p = ngx_chat_text_encode(p, value);
+
+    form.len = p - form.data;
+
+    fuzz_assert(ngx_chat_text_form(pool, &form, &field, 1) == NGX_OK
+                && field.state == NGX_CHAT_FIELD_TEXT
+                && fuzz_same(&field.value, value));
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,6 +45,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pool = ngx_create_pool(0, NULL);
 
     rc = ngx_chat_text_form(pool, &input, fields, 2);
+
+    if (fields[1].state == NGX_CHAT_FIELD_TEXT) {
+        fuzz_form_again(pool, &fields[1].value);
+    }
 
     fuzz_check(rc, fields, NULL);
 

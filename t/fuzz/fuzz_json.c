@@ -25,14 +25,11 @@ fuzz_json_again(ngx_pool_t *pool, ngx_str_t *text)
     ngx_chat_json_string(json, text);
     ngx_chat_json_end(json);
 
-    if (ngx_chat_json_done(json, &out) != NGX_OK
-        || ngx_chat_json_fields(pool, &out, &field, 1, &error) != NGX_OK
-        || field.state != NGX_CHAT_FIELD_TEXT
-        || field.value.len != text->len
-        || memcmp(field.value.data, text->data, text->len) != 0)
-    {
-        abort();
-    }
+    fuzz_assert(ngx_chat_json_done(json, &out) == NGX_OK
+                && ngx_chat_json_fields(pool, &out, &field, 1, &error)
+                   == NGX_OK
+                && field.state == NGX_CHAT_FIELD_TEXT
+                && fuzz_same(&field.value, text));
 }
 
 
