@@ -22,9 +22,9 @@
  * With a RATE the loop is open: message k is due k / RATE seconds after the
  * start, whatever became of those before, and its times count from then, so
  * that a server which stalls is charged for all who had to wait.  Without one
- * each connection sends its next message as soon as the last is answered: that
- * is for the highest throughput, its times mean little.  The people send in
- * turn, over connections used in turn: the cookie tells whose a message is.
+ * each connection sends its next message as soon as the last is answered, for
+ * the highest throughput.  The people send in turn, over connections used in
+ * turn: the cookie tells whose a message is.
  *
  * A notification may overtake the 201, with an id that nobody knows yet.  So
  * the record of a message begins with whichever comes first.  Whose it is shows
@@ -66,12 +66,10 @@
 
 #define MSEC        1000000ULL               /* all times are nanoseconds */
 #define SEC         (1000 * MSEC)
-
 #define TICK        (20 * MSEC)              /* closed ones are reopened */
-#define SETTLE      SEC                      /* see load_open() */
+#define SETTLE      SEC                      /* 101 is before workers know */
 #define GRACE       (5 * SEC)
 #define GIVE_UP     (20 * SEC)               /* nothing answered for so long */
-
 #define HANDSHAKES  200                      /* at once */
 #define BUCKETS     (1 << 18)                /* a power of two */
 #define CELLS       6000000                  /* a minute, in 10 microseconds */
@@ -80,14 +78,14 @@
 #define WORD_MAX    1024                     /* a name, a token, a path */
 #define NOBODY      UINT32_MAX
 
-/* the first few tell it; thousands would take the time that is measured */
-
-#define fault(...)  (void) (faults++ < 5 ? warnx(__VA_ARGS__) : (void) 0)
-
 /* the example of RFC 6455, section 1.3 */
 
 #define WS_KEY      "dGhlIHNhbXBsZSBub25jZQ=="
 #define WS_ACCEPT   "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+/* the first few tell it; thousands would take the time that is measured */
+
+#define fault(...)  (void) (faults++ < 5 ? warnx(__VA_ARGS__) : (void) 0)
 
 
 enum { POST = 0, GET, SOCKET };              /* kinds of connections */
@@ -113,8 +111,7 @@ typedef struct side_s {                      /* one of a message's two people */
 struct message_s {
     message_t               *chain;          /* of its bucket */
     STAILQ_ENTRY(message_s)  next;           /* in the order of answers */
-    uint64_t                 id;
-    uint64_t                 due;
+    uint64_t                 id, due;
     uint64_t                 answered;       /* 0: not (yet) ours */
     uint32_t                 to;
     side_t                   sides[2];
@@ -126,8 +123,7 @@ typedef struct conn_s {
     char                    *rest;           /* input not complete yet */
     uint32_t                 have;
     int                      fd;
-    uint8_t                  kind;
-    uint8_t                  state;
+    uint8_t                  kind, state;
     uint32_t                 from, to;       /* POST */
     uint64_t                 due;
     side_t                  *side;           /* GET */
@@ -161,17 +157,14 @@ static void conn_broken(conn_t *c, const char *why);
 static void socket_open(conn_t *c);
 static char *socket_input(conn_t *c, char *p, char *last);
 static void socket_pong(conn_t *c, char *p, size_t len);
-
 static void http_post(conn_t *c, uint64_t due);
 static void http_fetch(void);
 static char *http_input(conn_t *c, char *p, char *last);
 
-static message_t *message_get(const char *text);
-static side_t *message_side(message_t *m, uint32_t who);
+static side_t *message_side(const char *p, uint32_t who);
 static void message_answered(conn_t *c, const char *body);
-static void message_notified(uint32_t n, const char *text);
+static void message_notified(uint32_t n, const char *p);
 static int message_settle(int all);
-
 static void times_add(times_t *t, uint64_t from, uint64_t to);
 static void times_print(const char *name, times_t *t);
 static uint64_t clock_read(void);
@@ -188,8 +181,7 @@ static uint64_t                  frames, sent, errors, lost, doubled;
 static times_t                   answer_ms, notify_ms, fetch_ms;
 
 static person_t                 *people;
-static conn_t                   *conns;      /* senders, fetchers, sockets */
-static conn_t                   *sockets;
+static conn_t                   *conns, *sockets;
 static uint32_t                  busy[3];    /* by kind */
 static TAILQ_HEAD(, conn_s)      idle[3];
 static STAILQ_HEAD(, side_s)     waiting;    /* for one of idle[GET] */
@@ -209,11 +201,10 @@ main(int argc, char **argv)
 {
     options(argc, argv);
     start();
-
     load_open();
 
     if (opt['R']) {
-        printf("ready\n");
+        puts("ready");
         fflush(stdout);
     }
 
@@ -232,7 +223,6 @@ main(int argc, char **argv)
     }
 
     load_report();
-
     return 0;
 }
 
@@ -241,11 +231,11 @@ static void
 options(int argc, char **argv)
 {
     int    c;
-    char  *end, *file;
+    char  *end, *file = NULL;
 
-    file = NULL;
     opt['n'] = -1;
     opt['b'] = 64;
+    opt['d'] = -1;
 
     while ((c = getopt(argc, argv, "p:u:s:n:c:r:m:d:w:fb:R")) != -1) {
         switch (c) {
@@ -268,12 +258,9 @@ options(int argc, char **argv)
         errx(1, "-p PORT and -s FILE are needed, -b is at most %d", BODY_MAX);
     }
 
-    if (opt['d'] == 0) {
-        opt['d'] = opt['m'] > 0 ? 1e6 : 5;
-    }
-
     port = opt['p'];
     senders = opt['c'];
+    opt['d'] = opt['d'] >= 0 ? opt['d'] : opt['m'] > 0 ? 1e6 : 5;
     people_read(file);
     nsockets = opt['n'] < 0 ? npeople : opt['n'];
 }
@@ -284,10 +271,9 @@ people_read(const char *file)
 {
     int        n;
     char      *name, *token;
-    FILE      *in;
+    FILE      *in = fopen(file, "r");
     person_t  *person;
 
-    in = fopen(file, "r");
     if (in == NULL) {
         err(1, "%s", file);
     }
@@ -309,6 +295,8 @@ people_read(const char *file)
         }
     }
 
+    fclose(in);
+
     if (npeople < (senders ? 2 : 1)) {
         errx(1, "%s: too few people", file);
     }
@@ -326,10 +314,8 @@ start(void)
     signal(SIGINT, on_signal);
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
-
     srand(1);
     memset(text, 'x', opt['b']);
-
     TAILQ_INIT(&idle[POST]);
     TAILQ_INIT(&idle[GET]);
     TAILQ_INIT(&idle[SOCKET]);
@@ -337,14 +323,12 @@ start(void)
     STAILQ_INIT(&unsettled);
 
     /* two fetchers for each sender: they should not be what limits */
-
     n = senders + (opt['f'] && senders ? 2 * senders + 16 : 0);
 
     words = nsockets / npeople / 64 + 1;
     conns = calloc(n + nsockets + 1, sizeof(conn_t));
     sockets = conns + n;
     ep = epoll_create1(0);
-
     rl.rlim_cur = rl.rlim_max = n + nsockets + 16;
 
     if (setrlimit(RLIMIT_NOFILE, &rl) == -1 || ep == -1 || conns == NULL) {
@@ -364,23 +348,16 @@ start(void)
 static void
 on_signal(int signo)
 {
-    signals += (signo != 0);
+    signals += signo != 0;
 }
 
-
-/*
- * A server may answer 101 a moment before all its workers know of the socket,
- * hence SETTLE.
- */
 
 static void
 load_open(void)
 {
-    conn_t    *c;
-    uint64_t   settle;
+    conn_t    *c = sockets;
+    uint64_t   settle = senders && nsockets ? SETTLE : 0;
 
-    c = sockets;
-    settle = senders && nsockets ? SETTLE : 0;
     progress = now = clock_read();
 
     while (!signals && (c < sockets + nsockets || busy[SOCKET]
@@ -407,10 +384,7 @@ static void
 load_send(void)
 {
     conn_t    *c;
-    side_t    *side;
-    uint64_t   due, until;
-
-    until = begun + opt['d'] * SEC;
+    uint64_t   due, until = begun + opt['d'] * SEC;
 
     while (!signals && now < until && now < progress + GIVE_UP
            && (opt['m'] == 0 || sent < opt['m']))
@@ -430,7 +404,6 @@ load_send(void)
     progress = now;
 
     /* after the last answer, too, its notifications have time to come */
-
     while ((busy[POST] || busy[GET] || !STAILQ_EMPTY(&waiting)
             || !message_settle(0))
            && now < progress + GRACE && signals < 2)
@@ -439,15 +412,12 @@ load_send(void)
     }
 
     message_settle(1);
+    errors += !STAILQ_EMPTY(&waiting);
 
     for (c = conns; c < sockets; c++) {
         if (c->state == BUSY) {
             conn_broken(c, "never answered");
         }
-    }
-
-    STAILQ_FOREACH(side, &waiting, next) {
-        errors++;
     }
 }
 
@@ -455,9 +425,7 @@ load_send(void)
 static void
 load_report(void)
 {
-    double  s;
-
-    s = (double) (ended - begun) / SEC;
+    double  s = (double) (ended - begun) / SEC;
 
     printf("{\"sockets\":%u,\"opened\":%u,\"closed_by_server\":%u,"
            "\"frames\":%lu,\"sent\":%lu,\"errors\":%lu,\"lost\":%lu,"
@@ -485,7 +453,6 @@ load_turn(uint64_t wait)
     struct epoll_event  events[512];
 
     /* milliseconds, as of epoll_wait(), would be too coarse for a rate */
-
     n = epoll_pwait2(ep, events, 512, &ts, NULL);
     now = clock_read();
 
@@ -524,7 +491,6 @@ conn_open(conn_t *c)
     }
 
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-
     sin.sin_port = htons(port);
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 
@@ -546,7 +512,6 @@ conn_idle(conn_t *c)
 {
     c->state = IDLE;
     TAILQ_INSERT_TAIL(&idle[c->kind], c, next);
-
     http_fetch();
 }
 
@@ -589,7 +554,6 @@ conn_read(conn_t *c)
         if (n == 0 || errno != EAGAIN) {
             conn_broken(c, n ? strerror(errno) : "closed by the server");
         }
-
         return;
     }
 
@@ -611,16 +575,14 @@ conn_read(conn_t *c)
     }
 
     free(c->rest);
-    c->rest = NULL;
     c->have = input + len - p;
+    c->rest = c->have ? malloc(c->have) : NULL;
 
-    if (c->have) {
-        c->rest = malloc(c->have);
-        if (c->rest == NULL) {
-            err(1, "malloc()");
-        }
-
+    if (c->rest) {
         memcpy(c->rest, p, c->have);
+
+    } else if (c->have) {
+        err(1, "malloc()");
     }
 }
 
@@ -630,7 +592,7 @@ conn_read(conn_t *c)
 static void
 conn_answer(conn_t *c, int status, const char *body)
 {
-    side_t  *side;
+    message_t  *m;
 
     busy[c->kind]--;
     progress = now;
@@ -648,11 +610,11 @@ conn_answer(conn_t *c, int status, const char *body)
         message_answered(c, body);
 
     } else if (c->kind == GET && status == 200) {
-        side = c->side;
-        side->fetched = now;
+        c->side->fetched = now;
+        m = c->side->message;
 
-        if (side->message->answered && side->message->to == side->who) {
-            times_add(&fetch_ms, side->message->due, now);
+        if (m->answered && m->to == c->side->who) {
+            times_add(&fetch_ms, m->due, now);
         }
 
     } else {
@@ -675,7 +637,6 @@ conn_broken(conn_t *c, const char *why)
 
     close(c->fd);
     free(c->rest);
-
     c->rest = NULL;
     c->have = 0;
     c->state = CLOSED;
@@ -778,31 +739,26 @@ socket_pong(conn_t *c, char *p, size_t len)
 static void
 http_post(conn_t *c, uint64_t due)
 {
-    const char  *name;
-
     c->due = due;
     c->from = sent++ % npeople;
     c->to = (c->from + 1 + rand() % (npeople - 1)) % npeople;
 
     people[c->to].coming++;
-    name = people[c->to].name;
 
     conn_ask(c, "POST /api/v1/message/ HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
              "%sContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n"
              "{\"recipient\":\"%s\",\"body\":\"%s\"}",
-             port, people[c->from].cookie, 26 + strlen(name) + strlen(text),
-             name, text);
+             port, people[c->from].cookie,
+             strlen(people[c->to].name) + strlen(text) + 26,
+             people[c->to].name, text);
 }
 
 
 static void
 http_fetch(void)
 {
-    conn_t  *c;
-    side_t  *side;
-
-    side = STAILQ_FIRST(&waiting);
-    c = TAILQ_FIRST(&idle[GET]);
+    conn_t  *c = TAILQ_FIRST(&idle[GET]);
+    side_t  *side = STAILQ_FIRST(&waiting);
 
     if (side && c) {
         STAILQ_REMOVE_HEAD(&waiting, next);
@@ -855,57 +811,44 @@ http_input(conn_t *c, char *p, char *last)
 }
 
 
-/* the id is the text's first number */
+/* of the message whose id is the first number at p, whoever is new to it */
 
-static message_t *
-message_get(const char *p)
+static side_t *
+message_side(const char *p, uint32_t who)
 {
-    uint64_t    id;
-    message_t  *m, **bucket;
-
-    id = strtoull(p + strcspn(p, "0123456789"), NULL, 10);
+    side_t      *side;
+    uint64_t     id;
+    message_t   *m, **bucket;
 
     /* ids follow each other: they need no hash function to spread */
-
+    id = strtoull(p + strcspn(p, "0123456789"), NULL, 10);
     bucket = &buckets[id % BUCKETS];
 
-    for (m = *bucket; m; m = m->chain) {
-        if (m->id == id) {
-            return m;
+    for (m = *bucket; m && m->id != id; m = m->chain) { /* void */ }
+
+    if (m == NULL) {
+        m = calloc(1, sizeof(message_t) + 2 * words * sizeof(uint64_t));
+        if (m == NULL) {
+            err(1, "calloc()");
+        }
+
+        m->id = id;
+        m->sides[0] = m->sides[1] = (side_t) { .message = m, .who = NOBODY };
+        m->chain = *bucket;
+        *bucket = m;
+    }
+
+    for (side = m->sides; side < m->sides + 2; side++) {
+        if (side->who == NOBODY || side->who == who) {
+            side->who = who;
+            return side;
         }
     }
 
-    m = calloc(1, sizeof(message_t) + 2 * words * sizeof(uint64_t));
-    if (m == NULL) {
-        err(1, "calloc()");
-    }
+    fault("message %lu is known to more than two people", id);
+    errors++;
 
-    m->id = id;
-    m->sides[0].message = m->sides[1].message = m;
-    m->sides[0].who = m->sides[1].who = NOBODY;
-    m->chain = *bucket;
-    *bucket = m;
-
-    return m;
-}
-
-
-static side_t *
-message_side(message_t *m, uint32_t who)
-{
-    side_t  *side;
-
-    side = &m->sides[m->sides[0].who != NOBODY && m->sides[0].who != who];
-
-    if (side->who != NOBODY && side->who != who) {
-        fault("message %lu is known to more than two people", m->id);
-        errors++;
-        return NULL;
-    }
-
-    side->who = who;
-
-    return side;
+    return NULL;
 }
 
 
@@ -915,15 +858,17 @@ message_answered(conn_t *c, const char *body)
     side_t     *to;
     message_t  *m;
 
-    m = message_get(body);
-    to = message_side(m, c->to);
+    to = message_side(body, c->to);
 
-    if (m->answered || to == NULL || message_side(m, c->from) == NULL) {
-        errors++;
+    if (message_side(body, c->from) == NULL || to == NULL
+        || to->message->answered)
+    {
         fault("a 201 without an id of its own: %s", body);
+        errors++;
         return;
     }
 
+    m = to->message;
     m->to = c->to;
     m->due = c->due;
     m->answered = now;
@@ -950,13 +895,12 @@ message_notified(uint32_t n, const char *p)
     who = n % npeople;
     nth = n / npeople;
 
-    m = message_get(p);
-    side = message_side(m, who);
-
+    side = message_side(p, who);
     if (side == NULL) {
         return;
     }
 
+    m = side->message;
     seen = &m->seen[(side - m->sides) * words + nth / 64];
     doubled += *seen >> nth % 64 & 1;
     *seen |= 1ULL << nth % 64;
@@ -1016,18 +960,14 @@ message_settle(int all)
 static void
 times_add(times_t *t, uint64_t from, uint64_t to)
 {
-    uint64_t  n;
+    uint64_t  n = (to - from) / (MSEC / 100);
 
-    n = (to - from) / (MSEC / 100);
     n = n < CELLS ? n : CELLS - 1;
-
     t->n++;
     t->cells[n]++;
     t->max = n > t->max ? n : t->max;
 }
 
-
-/* null where nothing was measured: 0 would look good */
 
 static void
 times_print(const char *name, times_t *t)
@@ -1035,7 +975,7 @@ times_print(const char *name, times_t *t)
     uint32_t  p50, p99;
     uint64_t  below;
 
-    if (t->n == 0) {
+    if (t->n == 0) {                         /* 0 would look good */
         printf(",\"%s\":{\"p50\":null,\"p99\":null,\"max\":null}", name);
         return;
     }
@@ -1056,6 +996,5 @@ clock_read(void)
     struct timespec  ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-
     return ts.tv_sec * SEC + ts.tv_nsec;
 }
