@@ -204,8 +204,8 @@ for my $condition ('If-Match: "x"', 'If-Match: x, y',
         settle(0.1);
         is(ask(post('u2'))->{code}, 201, "$condition, @$way");
 
-        like(read_answer($_, head => 1)->{code}, qr/^(101|200)$/, 'answered')
-            for @open;
+        like(read_answer($_, head => 1, seconds => 3)->{code},
+             qr/^(101|200)$/, 'answered') for @open;
         reset_by_peer(@open);
     }
 }
