@@ -181,7 +181,8 @@ static uint64_t                  frames, sent, errors, lost, doubled;
 static times_t                   answer_ms, notify_ms, fetch_ms;
 
 static person_t                 *people;
-static conn_t                   *conns, *sockets;
+static conn_t                   *conns;      /* senders, fetchers, sockets */
+static conn_t                   *sockets;
 static uint32_t                  busy[3];    /* by kind */
 static TAILQ_HEAD(, conn_s)      idle[3];
 static STAILQ_HEAD(, side_s)     waiting;    /* for one of idle[GET] */
@@ -216,7 +217,7 @@ main(int argc, char **argv)
     } else {
         while (!signals && (opt['w'] == 0 || now < begun + opt['w'] * SEC)) {
             load_turn(TICK);
-            usleep(5000);
+            usleep(20000);
         }
 
         ended = now;
@@ -241,8 +242,7 @@ options(int argc, char **argv)
         switch (c) {
         case 'u': uri = optarg; break;
         case 's': file = optarg; break;
-        case 'f':
-        case 'R': opt[c] = 1; break;
+        case 'f': case 'R': opt[c] = 1; break;
         case '?': exit(1);
         default:
             opt[c] = strtod(optarg, &end);
@@ -293,6 +293,8 @@ people_read(const char *file)
         {
             err(1, "asprintf()");
         }
+
+        free(token);
     }
 
     fclose(in);
@@ -482,7 +484,8 @@ static int
 conn_open(conn_t *c)
 {
     int                 one = 1;
-    struct sockaddr_in  sin = { .sin_family = AF_INET };
+    struct sockaddr_in  sin = { .sin_family = AF_INET, .sin_port = htons(port),
+                                .sin_addr = { htonl(INADDR_LOOPBACK) } };
     struct epoll_event  ee = { .events = EPOLLIN, .data.ptr = c };
 
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -491,8 +494,6 @@ conn_open(conn_t *c)
     }
 
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    sin.sin_port = htons(port);
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 
     if (connect(c->fd, (struct sockaddr *) &sin, sizeof(sin)) == -1
         || epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ee) == -1)
@@ -502,7 +503,6 @@ conn_open(conn_t *c)
     }
 
     conn_idle(c);
-
     return 0;
 }
 
