@@ -457,6 +457,10 @@ ngx_chat_auth_subscribe(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     r->headers_in.if_modified_since = NULL;
     r->headers_in.if_none_match = NULL;
 
+    /* nor a condition that fails: the 412 wipes what nchan knows of the
+       request, and it crashes at the next message */
+    r->disable_not_modified = 1;
+
     part = &r->headers_in.headers.part;
     header = part->elts;
 

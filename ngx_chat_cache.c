@@ -50,6 +50,7 @@
 typedef enum {
     NGX_CHAT_CACHE_SESSION = 1,
     NGX_CHAT_CACHE_USER,
+    NGX_CHAT_CACHE_EVERYBODY,
     NGX_CHAT_CACHE_MESSAGE
 } ngx_chat_cache_kind_e;
 
@@ -618,6 +619,54 @@ ngx_chat_cache_user_put(ngx_chat_cache_t *cache, ngx_str_t *asked,
     ngx_memzero(&rec, sizeof(ngx_chat_cache_record_t));
 
     ngx_chat_cache_put_user(cache, &key, &rec, ttl, user);
+}
+
+
+ngx_int_t
+ngx_chat_cache_everybody_get(ngx_chat_cache_t *cache, ngx_pool_t *pool,
+    ngx_str_t *json)
+{
+    ngx_int_t                 rc;
+    ngx_chat_cache_key_t      key;
+    ngx_chat_cache_record_t  *rec;
+
+    if (cache == NULL) {
+        return NGX_DECLINED;
+    }
+
+    key = ngx_chat_cache_key(NGX_CHAT_CACHE_EVERYBODY, "", 0);
+    rc = NGX_DECLINED;
+
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    rec = ngx_chat_cache_find(cache, &key);
+
+    if (rec) {
+        rc = ngx_chat_cache_text(rec, pool, json);
+    }
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return rc;
+}
+
+
+void
+ngx_chat_cache_everybody_put(ngx_chat_cache_t *cache, ngx_str_t *json,
+    ngx_msec_t ttl)
+{
+    ngx_chat_cache_key_t     key;
+    ngx_chat_cache_record_t  rec;
+
+    if (cache == NULL) {
+        return;
+    }
+
+    key = ngx_chat_cache_key(NGX_CHAT_CACHE_EVERYBODY, "", 0);
+
+    ngx_memzero(&rec, sizeof(ngx_chat_cache_record_t));
+
+    ngx_chat_cache_put(cache, &key, &rec, ttl, json);
 }
 
 

@@ -100,6 +100,14 @@ void ngx_chat_cache_user_put(ngx_chat_cache_t *cache, ngx_str_t *asked,
     ngx_chat_user_t *user, ngx_msec_t ttl);
 
 
+/* everybody: the ready JSON of all people, where it is not too long */
+
+ngx_int_t ngx_chat_cache_everybody_get(ngx_chat_cache_t *cache,
+    ngx_pool_t *pool, ngx_str_t *json);
+void ngx_chat_cache_everybody_put(ngx_chat_cache_t *cache, ngx_str_t *json,
+    ngx_msec_t ttl);
+
+
 /* messages: the ready JSON, given to its two people only */
 
 ngx_int_t ngx_chat_cache_message_get(ngx_chat_cache_t *cache, uint64_t id,

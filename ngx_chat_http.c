@@ -692,6 +692,9 @@ ngx_chat_http_send(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     r->connection->log->action = "sending to client";
 
+    /* answers have no date and no tag: there is nothing to compare */
+    r->disable_not_modified = 1;
+
     r->headers_out.status = status;
     r->headers_out.content_length_n = ctx->body.len;
 

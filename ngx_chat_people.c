@@ -15,6 +15,9 @@
 /* how long a name is believed to be this person, milliseconds */
 #define NGX_CHAT_PEOPLE_NAME_TTL  10000
 
+/* how old the list of everybody may be, milliseconds */
+#define NGX_CHAT_PEOPLE_LIST_TTL  2000
+
 /* people, or conversations, in an answer where no limit is asked for */
 #define NGX_CHAT_PEOPLE_LIMIT     50
 #define NGX_CHAT_PEOPLE_MAX       100
@@ -38,10 +41,15 @@ typedef struct {
 
 static ngx_int_t ngx_chat_user_found(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_user_list_everybody(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_user_list_others(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_user_list_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_user_get_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static void ngx_chat_user_array(ngx_chat_json_t *json, ngx_array_t *users);
 static void ngx_chat_user_json(ngx_chat_json_t *json, ngx_chat_user_t *user);
 static ngx_int_t ngx_chat_people_limit(ngx_chat_field_t *field,
     ngx_uint_t *limit);
@@ -126,12 +134,19 @@ ngx_chat_user_found(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
 /*
  * GET user/: everybody but oneself, a plain array by id.
+ *
+ *   list -> (zone) -> list_everybody -> list_others
+ *
  * GET user/?search=PREFIX&limit=N&after=NAME: by name, with "has_more".
+ *
+ *   list -> list_done
  */
 
 ngx_int_t
 ngx_chat_user_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
+    ngx_int_t              rc;
+    ngx_uint_t             everybody;
     ngx_chat_sql_users_t  *op;
 
     enum { SEARCH, AFTER, LIMIT };
@@ -142,35 +157,56 @@ ngx_chat_user_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         { ngx_string("limit"), NGX_CHAT_FIELD_MISSING, ngx_null_string }
     };
 
-    op = ngx_pcalloc(r->pool, sizeof(ngx_chat_sql_users_t));
-    if (op == NULL || ngx_chat_http_args(r, args, 3) != NGX_OK) {
+    if (ngx_chat_http_args(r, args, 3) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    op->except = ctx->user.id;
+    everybody = args[SEARCH].state == NGX_CHAT_FIELD_MISSING
+                && args[AFTER].state == NGX_CHAT_FIELD_MISSING
+                && args[LIMIT].state == NGX_CHAT_FIELD_MISSING;
+
+    if (everybody) {
+        rc = ngx_chat_cache_everybody_get(ngx_chat_http_cache(r), r->pool,
+                                          &ctx->body);
+
+        if (rc == NGX_OK) {
+            return ngx_chat_user_list_others(r, ctx);
+        }
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        /* rc == NGX_DECLINED */
+    }
+
+    op = ngx_pcalloc(r->pool, sizeof(ngx_chat_sql_users_t));
+    if (op == NULL) {
+        return NGX_ERROR;
+    }
+
     ctx->data = op;
 
-    if (args[SEARCH].state != NGX_CHAT_FIELD_MISSING
-        || args[AFTER].state != NGX_CHAT_FIELD_MISSING
-        || args[LIMIT].state != NGX_CHAT_FIELD_MISSING)
-    {
-        if (args[SEARCH].state == NGX_CHAT_FIELD_INVALID) {
-            return ngx_chat_http_invalid(r, ctx, "search",
-                                         "Not a valid string.");
-        }
-
-        if (args[AFTER].state == NGX_CHAT_FIELD_INVALID) {
-            return ngx_chat_http_invalid(r, ctx, "after",
-                                         "Not a valid string.");
-        }
-
-        if (ngx_chat_people_limit(&args[LIMIT], &op->limit) != NGX_OK) {
-            return ngx_chat_people_bad_limit(r, ctx);
-        }
-
-        op->search = args[SEARCH].value;
-        op->after = args[AFTER].value;
+    if (everybody) {
+        return ngx_chat_api_query(r, ctx, &op->job, &ngx_chat_sql_users,
+                                  ngx_chat_user_list_everybody);
     }
+
+    if (args[SEARCH].state == NGX_CHAT_FIELD_INVALID) {
+        return ngx_chat_http_invalid(r, ctx, "search", "Not a valid string.");
+    }
+
+    if (args[AFTER].state == NGX_CHAT_FIELD_INVALID) {
+        return ngx_chat_http_invalid(r, ctx, "after", "Not a valid string.");
+    }
+
+    if (ngx_chat_people_limit(&args[LIMIT], &op->limit) != NGX_OK) {
+        return ngx_chat_people_bad_limit(r, ctx);
+    }
+
+    op->search = args[SEARCH].value;
+    op->after = args[AFTER].value;
+    op->except = ctx->user.id;
 
     return ngx_chat_api_query(r, ctx, &op->job, &ngx_chat_sql_users,
                               ngx_chat_user_list_done);
@@ -178,13 +214,11 @@ ngx_chat_user_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+ngx_chat_user_list_everybody(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_sql_users_t *op = ctx->data;
 
-    ngx_uint_t        i;
     ngx_chat_json_t  *json;
-    ngx_chat_user_t  *user;
 
     if (op->job.rc == NGX_DECLINED) {
         return NGX_ERROR;
@@ -195,28 +229,108 @@ ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (op->limit) {
-        ngx_chat_json_object(json);
-        ngx_chat_json_key(json, "results");
+    ngx_chat_user_array(json, op->users);
+
+    if (ngx_chat_json_done(json, &ctx->body) != NGX_OK) {
+        return NGX_ERROR;
     }
+
+    ngx_chat_cache_everybody_put(ngx_chat_http_cache(r), &ctx->body,
+                                 NGX_CHAT_PEOPLE_LIST_TTL);
+
+    return ngx_chat_user_list_others(r, ctx);
+}
+
+
+/* cuts oneself out of the list, which is a copy of our own */
+
+static ngx_int_t
+ngx_chat_user_list_others(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    u_char           *p, *last, *end;
+    ngx_str_t         own;
+    ngx_chat_json_t  *json;
+
+    json = ngx_chat_json_create(r->pool);
+    if (json == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_chat_user_json(json, &ctx->user);
+
+    if (ngx_chat_json_done(json, &own) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    end = ctx->body.data + ctx->body.len;
+    p = memmem(ctx->body.data, ctx->body.len, own.data, own.len);
+
+    if (p == NULL) {
+        return NGX_HTTP_OK;
+    }
+
+    last = p + own.len;
+
+    /* with one of the commas beside it */
+
+    if (*last == ',') {
+        last++;
+
+    } else if (p[-1] == ',') {
+        p--;
+    }
+
+    ctx->body.len -= last - p;
+    ngx_memmove(p, last, end - last);
+
+    return NGX_HTTP_OK;
+}
+
+
+static ngx_int_t
+ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_sql_users_t *op = ctx->data;
+
+    ngx_chat_json_t  *json;
+
+    if (op->job.rc == NGX_DECLINED) {
+        return NGX_ERROR;
+    }
+
+    json = ngx_chat_json_create(r->pool);
+    if (json == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_chat_json_object(json);
+    ngx_chat_json_key(json, "results");
+    ngx_chat_user_array(json, op->users);
+    ngx_chat_json_key(json, "has_more");
+    ngx_chat_json_bool(json, op->more);
+    ngx_chat_json_end(json);
+
+    return ngx_chat_http_answer(r, ctx, NGX_HTTP_OK, json);
+}
+
+
+static void
+ngx_chat_user_array(ngx_chat_json_t *json, ngx_array_t *users)
+{
+    ngx_uint_t        i;
+    ngx_chat_user_t  *user;
 
     ngx_chat_json_array(json);
 
-    user = op->users ? op->users->elts : NULL;
+    if (users) {
+        user = users->elts;
 
-    for (i = 0; user && i < op->users->nelts; i++) {
-        ngx_chat_user_json(json, &user[i]);
+        for (i = 0; i < users->nelts; i++) {
+            ngx_chat_user_json(json, &user[i]);
+        }
     }
 
     ngx_chat_json_end(json);
-
-    if (op->limit) {
-        ngx_chat_json_key(json, "has_more");
-        ngx_chat_json_bool(json, op->more);
-        ngx_chat_json_end(json);
-    }
-
-    return ngx_chat_http_answer(r, ctx, NGX_HTTP_OK, json);
 }
 
 
@@ -331,6 +445,7 @@ ngx_chat_conversation_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     op->user_id = ctx->user.id;
+    op->user = ctx->user.name;
     ctx->data = op;
 
     if (ngx_chat_people_limit(&args[LIMIT], &op->limit) != NGX_OK) {

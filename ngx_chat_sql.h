@@ -28,7 +28,7 @@
 #define NGX_CHAT_HASH_LEN       32            /* SHA-256 of a session token */
 #define NGX_CHAT_TIMESTAMP_LEN  (sizeof("2025-12-30T07:03:02.325660Z") - 1)
 
-#define NGX_CHAT_SCHEMA_VERSION  1
+#define NGX_CHAT_SCHEMA_VERSION  2
 
 /* error numbers of the database that mean something to the endpoints */
 #define NGX_CHAT_SQL_DUPLICATE   1062
@@ -216,9 +216,10 @@ typedef struct {
     uint64_t               horizon;           /* messages_after only */
     unsigned               more:1;            /* not messages_page */
 
-    /* private: ids that messages_after has seen uncommitted, or just so */
-    uint64_t              *dirty;
+    /* private: what messages_after has seen before it was committed, or not */
+    uint64_t              *dirty;             /* ids */
     ngx_uint_t             ndirty;
+    ngx_array_t           *writing;           /* slots of chat_writing */
 } ngx_chat_sql_messages_t;
 
 extern const ngx_chat_db_class_t  ngx_chat_sql_messages_page;
@@ -232,6 +233,7 @@ typedef struct {
     ngx_chat_db_job_t      job;
     /* in */
     uint32_t               user_id;
+    ngx_str_t              user;              /* the name */
     uint64_t               before;            /* 0: from the latest */
     ngx_uint_t             limit;
     /* out */

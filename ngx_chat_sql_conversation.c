@@ -31,12 +31,21 @@
     "COMMIT"
 
 
+/* the block that the last of $4 + 1 conversations below message $2 is in */
+#define NGX_CHAT_SQL_FIRST_BLOCK(where, index)                                \
+    "COALESCE((SELECT last_block FROM chat_conversation"                      \
+    " FORCE INDEX (" index ") WHERE " where                                   \
+    " AND last_block <= $2 >> 16 AND last_message_id < $2"                    \
+    " ORDER BY last_block DESC LIMIT $4, 1), 0)"
+
+
 static void ngx_chat_sql_conversations_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static ngx_int_t ngx_chat_sql_conversations_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
-static ngx_int_t ngx_chat_sql_get_conversation(ngx_pool_t *pool,
-    ngx_str_t *row, ngx_chat_conversation_t *conversation);
+static ngx_int_t ngx_chat_sql_get_conversation(
+    ngx_chat_sql_conversations_t *op, ngx_str_t *row,
+    ngx_chat_conversation_t *conversation);
 
 static void ngx_chat_sql_read_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
@@ -72,29 +81,39 @@ ngx_chat_sql_conversations_build(ngx_chat_db_text_t *text,
     op->conversations = NULL;
     op->more = 0;
 
-    /* one row beyond the limit tells whether there are more */
+    /*
+     * One row beyond the limit tells whether there are more.  A block has all
+     * of the ids of its conversations or none: those of the latest blocks that
+     * together have enough rows are read and sorted.
+     */
 
     ngx_chat_sql_add(text,
         "SELECT STRAIGHT_JOIN c.peer_id, u.username, c.unread, c.read_id,"
-                            " c.peer_read_id, " NGX_CHAT_SQL_MESSAGE
+                            " c.peer_read_id, "
+        NGX_CHAT_SQL_COLUMNS("NULL", "NULL")
         " FROM ("
         "(SELECT last_message_id AS id, hi_id AS peer_id, lo_unread AS unread,"
                " lo_read_id AS read_id, hi_read_id AS peer_read_id"
         " FROM chat_conversation FORCE INDEX (lo_inbox)"
-        " WHERE lo_id = $1 AND last_message_id < $2"
+        " WHERE lo_id = $1 AND last_block <= $2 >> 16"
+        " AND last_message_id < $2 AND last_block >= "
+        NGX_CHAT_SQL_FIRST_BLOCK("lo_id = $1", "lo_inbox")
         " ORDER BY last_message_id DESC LIMIT $3)"
         " UNION ALL "
         "(SELECT last_message_id, lo_id, hi_unread, hi_read_id, lo_read_id"
         " FROM chat_conversation FORCE INDEX (hi_inbox)"
-        " WHERE hi_id = $1 AND lo_id <> $1 AND last_message_id < $2"
+        " WHERE hi_id = $1 AND lo_id <> $1 AND last_block <= $2 >> 16"
+        " AND last_message_id < $2 AND last_block >= "
+        NGX_CHAT_SQL_FIRST_BLOCK("hi_id = $1 AND lo_id <> $1", "hi_inbox")
         " ORDER BY last_message_id DESC LIMIT $3)"
         " ORDER BY id DESC LIMIT $3"
         ") AS c JOIN chat_user u ON u.id = c.peer_id"
-        " JOIN chat_message m ON m.id = c.id" NGX_CHAT_SQL_JOIN_NAMES
+        " JOIN chat_message m ON m.id = c.id"
         " ORDER BY c.id DESC",
         ngx_chat_sql_number(op->user_id),
         ngx_chat_sql_number(op->before ? op->before : UINT64_MAX),
-        ngx_chat_sql_number(op->limit + 1));
+        ngx_chat_sql_number(op->limit + 1),
+        ngx_chat_sql_number(op->limit));
 }
 
 
@@ -130,9 +149,7 @@ ngx_chat_sql_conversations_result(ngx_chat_db_result_t *res,
             return NGX_ERROR;
         }
 
-        if (ngx_chat_sql_get_conversation(op->job.pool, row, conversation)
-            != NGX_OK)
-        {
+        if (ngx_chat_sql_get_conversation(op, row, conversation) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -142,21 +159,34 @@ ngx_chat_sql_conversations_result(ngx_chat_db_result_t *res,
 
 
 static ngx_int_t
-ngx_chat_sql_get_conversation(ngx_pool_t *pool, ngx_str_t *row,
-    ngx_chat_conversation_t *conversation)
+ngx_chat_sql_get_conversation(ngx_chat_sql_conversations_t *op,
+    ngx_str_t *row, ngx_chat_conversation_t *conversation)
 {
+    ngx_chat_message_t  *last;
+
     conversation->peer_id = ngx_chat_sql_get_number(&row[0]);
     conversation->unread = ngx_chat_sql_get_number(&row[2]);
     conversation->read_id = ngx_chat_sql_get_number(&row[3]);
     conversation->peer_read_id = ngx_chat_sql_get_number(&row[4]);
 
-    if (ngx_chat_sql_get_string(pool, &row[1], &conversation->peer)
+    if (ngx_chat_sql_get_string(op->job.pool, &row[1], &conversation->peer)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_chat_sql_get_message(pool, &row[5], &conversation->last);
+    last = &conversation->last;
+
+    if (ngx_chat_sql_get_message(op->job.pool, &row[5], last) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    last->sender = (last->sender_id == op->user_id) ? op->user
+                                                    : conversation->peer;
+    last->recipient = (last->recipient_id == op->user_id)
+                      ? op->user : conversation->peer;
+
+    return NGX_OK;
 }
 
 

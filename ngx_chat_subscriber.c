@@ -261,6 +261,16 @@ ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
             continue;
         }
 
+        if (sub->request->connection->error) {
+
+            /* a stream of HTTP/2 whose end nchan has missed */
+
+            sub->closed = 1;
+            ngx_post_event(sub->request->connection->read,
+                           &ngx_posted_events);
+            continue;
+        }
+
         if (sub->expires && sub->expires <= ngx_time()) {
             ngx_chat_subscriber_close(sub);
             continue;

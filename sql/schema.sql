@@ -1,4 +1,4 @@
--- The tables of ngx_chat, version 1.  For MariaDB 10.6 or later and MySQL 8.0
+-- The tables of ngx_chat, version 2.  For MariaDB 10.6 or later and MySQL 8.0
 -- or later.  "chatctl db init" loads this file into an empty database; later
 -- changes come as numbered files in sql/migrations/.
 --
@@ -14,7 +14,7 @@ CREATE TABLE chat_schema (
     version       INT UNSIGNED NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB;
 
-INSERT INTO chat_schema (version) VALUES (1);
+INSERT INTO chat_schema (version) VALUES (2);
 
 
 -- People.  The name compares without regard to case, but accents count: the
@@ -85,20 +85,26 @@ CREATE TABLE chat_message (
 -- One row a pair of people (lo_id = hi_id: notes to oneself), written in the
 -- transaction of the message.  It answers count, inbox and unread figures
 -- without a look at the history.
+--
+-- An inbox is found by blocks of 65,536 message ids, latest first, and sorted
+-- by last_message_id: an index on that itself would have to be changed twice
+-- by each message.
 
 CREATE TABLE chat_conversation (
     lo_id            INT UNSIGNED NOT NULL,
     hi_id            INT UNSIGNED NOT NULL,
     message_count    BIGINT UNSIGNED NOT NULL DEFAULT 0,
     last_message_id  BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    last_block       BIGINT UNSIGNED
+                     GENERATED ALWAYS AS (last_message_id >> 16) STORED,
     lo_read_id       BIGINT UNSIGNED NOT NULL DEFAULT 0,
     hi_read_id       BIGINT UNSIGNED NOT NULL DEFAULT 0,
     lo_unread        INT UNSIGNED NOT NULL DEFAULT 0,
     hi_unread        INT UNSIGNED NOT NULL DEFAULT 0,
 
     PRIMARY KEY (lo_id, hi_id),
-    KEY lo_inbox (lo_id, last_message_id),
-    KEY hi_inbox (hi_id, last_message_id),
+    KEY lo_inbox (lo_id, last_block),
+    KEY hi_inbox (hi_id, last_block),
     CONSTRAINT chat_conversation_lo FOREIGN KEY (lo_id)
         REFERENCES chat_user (id),
     CONSTRAINT chat_conversation_hi FOREIGN KEY (hi_id)
@@ -106,13 +112,16 @@ CREATE TABLE chat_conversation (
 ) ENGINE=InnoDB;
 
 
--- Transactions that are storing messages right now.  Each inserts its row
--- before it takes message ids and deletes it before COMMIT, so that no
--- committed row is ever here: only a READ UNCOMMITTED read sees any.  floor_id
--- is an id below all that the transaction may take; "after=" hands out no
--- cursor above the lowest floor, and so never skips what commits late.
+-- Transactions that are storing messages.  Each changes the row of its slot,
+-- the "turn" in any case, before it takes message ids, and floor_id is at or
+-- below the first of them.  So a row that reads otherwise under READ
+-- UNCOMMITTED than under READ COMMITTED is one of a transaction under way;
+-- "after=" hands out no cursor at or above the lowest floor of these, and so
+-- never skips what commits late.  A slot is a connection's, more or less: two
+-- that share one wait for each other.
 
 CREATE TABLE chat_writing (
-    connection_id  BIGINT UNSIGNED NOT NULL PRIMARY KEY,
-    floor_id       BIGINT UNSIGNED NOT NULL
+    slot             INT UNSIGNED NOT NULL PRIMARY KEY,
+    turn             BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    floor_id         BIGINT UNSIGNED NOT NULL
 ) ENGINE=InnoDB;

@@ -494,7 +494,6 @@ is(exits(), '', 'none has died');
 
 
 === HTTP/2, nothing stays of who listened
---- SKIP: nchan does not notice an end that comes while it subscribes
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;

@@ -8,6 +8,17 @@ use Test::Nginx::Socket 'no_plan';
 use Chat;
 
 
+# take_slot DB: as a send does before it takes ids
+
+sub take_slot {
+    shift->do('INSERT INTO chat_writing (slot, floor_id)
+               SELECT CONNECTION_ID() % 256, COALESCE(MAX(id), 0) + 1
+               FROM chat_message
+               ON DUPLICATE KEY UPDATE turn = turn + 1,
+                                       floor_id = VALUES(floor_id)');
+}
+
+
 # read_after WHO, CURSOR: all there is behind the cursor, as (texts, cursor)
 
 sub read_after {
@@ -313,12 +324,10 @@ message(u1 => 'u2', 'before');
 
 my $late = connect_db();
 $late->begin_work;
-$late->do('INSERT INTO chat_writing (connection_id, floor_id)
-           SELECT CONNECTION_ID(), MAX(id) FROM chat_message');
+take_slot($late);
 $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
-$late->do('DELETE FROM chat_writing WHERE connection_id = CONNECTION_ID()');
 
 is(api('u3', POST => '/api/v1/message/',
        { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
@@ -344,12 +353,11 @@ is(scalar(grep { $_ eq 'late' } @$texts), 1,
 --- given
 message(u1 => 'u2', 'before');
 --- then
-# the row in chat_writing is there, the message's not yet
+# the row in chat_writing is changed, the message's not there yet
 
 my $late = connect_db();
 $late->begin_work;
-$late->do('INSERT INTO chat_writing (connection_id, floor_id)
-           SELECT CONNECTION_ID(), MAX(id) FROM chat_message');
+take_slot($late);
 $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
@@ -360,7 +368,6 @@ is(api('u3', POST => '/api/v1/message/',
 my ($texts, $cursor) = read_after('u1', 0);
 is_deeply($texts, ['before', 'early'], 'what is committed is there');
 
-$late->do('DELETE FROM chat_writing WHERE connection_id = CONNECTION_ID()');
 $late->commit;
 
 ($texts) = read_after('u1', $cursor);
@@ -397,8 +404,7 @@ message(u1 => 'u2', 'before');
 --- then
 my $late = connect_db();
 $late->begin_work;
-$late->do('INSERT INTO chat_writing (connection_id, floor_id)
-           SELECT CONNECTION_ID(), MAX(id) FROM chat_message');
+take_slot($late);
 $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");

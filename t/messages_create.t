@@ -39,7 +39,6 @@ is(scalar sql("SELECT CONCAT_WS(' ', lo_id, hi_id, message_count,
    '1 2 1 1 0 1', 'its conversation');
 cmp_ok(abs(sql('SELECT TIMESTAMPDIFF(SECOND, created_at, UTC_TIMESTAMP())
                 FROM chat_message')), '<', 10, 'its time is UTC');
-is(scalar sql('SELECT COUNT(*) FROM chat_writing'), 0, 'nothing is left over');
 
 
 === form, as jQuery posts it

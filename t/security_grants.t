@@ -241,7 +241,7 @@ for my $statement (
     'UPDATE chat_message SET recipient_id = 3',
     "REPLACE INTO chat_message (id, sender_id, recipient_id, created_at, body)
      VALUES (1, 1, 2, NOW(), 'x')",
-    'DELETE FROM chat_conversation', 'UPDATE chat_writing SET floor_id = 0',
+    'DELETE FROM chat_conversation', 'DELETE FROM chat_writing',
 
     # a session is nobody else's afterwards, and lasts no longer
     'UPDATE chat_session SET user_id = 1',
