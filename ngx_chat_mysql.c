@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <mysql.h>
+#include <errmsg.h>
 
 
 /*
@@ -59,6 +60,7 @@ struct ngx_chat_mysql_s {
     unsigned                started:1;        /* of op: to be continued */
     unsigned                first:1;          /* result comes without NEXT */
     unsigned                setup:1;          /* connecting, not yet usable */
+    unsigned                plain:1;          /* no TLS where it is wanted */
 
     u_char                  setup_text[512];
 };
@@ -242,7 +244,7 @@ ngx_chat_mysql_resume(ngx_chat_mysql_t *my, ngx_uint_t ready)
 ngx_uint_t
 ngx_chat_mysql_errno(ngx_chat_mysql_t *my)
 {
-    return mysql_errno(my->handle);
+    return my->plain ? CR_SSL_CONNECTION_ERROR : mysql_errno(my->handle);
 }
 
 
@@ -250,6 +252,10 @@ const char *
 ngx_chat_mysql_error(ngx_chat_mysql_t *my)
 {
     ngx_uint_t  code;
+
+    if (my->plain) {
+        return "SSL is required, but the server does not support it";
+    }
 
     /*
      * What the server says about a statement may quote a value ("Duplicate
@@ -420,9 +426,26 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
         return NGX_ERROR;
     }
 
+#if (MARIADB_PACKAGE_VERSION_ID >= 30300)
+
+    /* others hand the password over as it is, to a server that asks for it */
+
+    if (mysql_options(h, MARIADB_OPT_RESTRICTED_AUTH,
+                      "mysql_native_password,client_ed25519,"
+                      "caching_sha2_password")
+        != 0)
+    {
+        return NGX_ERROR;
+    }
+
+#endif
+
+    if (mysql_options(h, MYSQL_OPT_NONBLOCK, 0) != 0) {
+        return NGX_ERROR;
+    }
+
     if (!conf->tls) {
-        return mysql_options(h, MYSQL_OPT_NONBLOCK, 0) == 0 ? NGX_OK
-                                                            : NGX_ERROR;
+        return NGX_OK;
     }
 
     /* the thread gives up by itself: seconds, rounded up */
@@ -443,17 +466,30 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
 /*
  * Once the server has said hello, the library does the TLS handshake on a
  * blocking socket, though asked not to (up to 3.4 at least), having read all
- * certificates the system trusts.  So the connection is made in a thread, and
- * becomes non-blocking afterwards.  When it is given up meanwhile, the handle
- * stays with the task, whose end closes it.
+ * certificates the system trusts.  So the connection is made in a thread.
+ * When it is given up meanwhile, the handle stays with the task, whose end
+ * closes it.
+ *
+ * And it goes on in plain, password first, when the server offers no TLS (up
+ * to 3.4, unless the name is verified, too).  So the thread looks at what the
+ * server says before the library does.
  */
+
+#define NGX_CHAT_MYSQL_HELLO  512
+#define NGX_CHAT_MYSQL_SSL    0x0800
 
 typedef struct {
     ngx_chat_mysql_t       *my;               /* NULL: given up */
     MYSQL                  *handle;
     ngx_chat_db_conf_t     *conf;
     MYSQL                  *connected;
+    unsigned                greeted:1;
+    unsigned                plain:1;          /* no TLS is offered */
 } ngx_chat_mysql_tls_t;
+
+
+static ngx_int_t ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait);
+static ngx_int_t ngx_chat_mysql_tls_offered(ngx_socket_t fd);
 
 
 static ngx_int_t
@@ -493,12 +529,13 @@ ngx_chat_mysql_tls(ngx_chat_mysql_t *my)
 
     tls = my->task->ctx;
     connected = tls->connected;
+    my->plain = tls->plain;
 
     ngx_free(my->task);
     my->task = NULL;
 
     if (connected == NULL
-        || mysql_options(my->handle, MYSQL_OPT_NONBLOCK, 0) != 0
+        || my->plain
         || ngx_nonblocking(ngx_chat_mysql_fd(my)) == -1)
     {
         return NGX_ERROR;
@@ -513,17 +550,101 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
 {
     ngx_chat_mysql_tls_t *tls = data;
 
+    int                  wait;
+    MYSQL               *h;
     ngx_chat_db_conf_t  *conf;
 
+    h = tls->handle;
     conf = tls->conf;
 
-    tls->connected = mysql_real_connect(tls->handle,
+    wait = mysql_real_connect_start(&tls->connected, h,
                          conf->host.len ? (char *) conf->host.data : NULL,
                          (char *) conf->user.data,
                          (char *) conf->password.data,
                          (char *) conf->database.data, conf->port,
                          conf->host.len ? NULL : (char *) conf->socket.data,
                          CLIENT_MULTI_STATEMENTS);
+
+    while (wait) {
+        wait = mysql_real_connect_cont(&tls->connected, h,
+                                       ngx_chat_mysql_tls_poll(tls, wait));
+    }
+
+    if (tls->connected && mysql_get_ssl_cipher(h) == NULL) {
+        tls->plain = 1;
+    }
+}
+
+
+/*
+ * A TCP connection under way is the first that is waited for, so that nothing
+ * has been read when it is made.  (One to a socket of this host is made at
+ * once, and may have been greeted, too.)
+ */
+
+static ngx_int_t
+ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait)
+{
+    struct pollfd  pfd;
+
+    pfd.fd = mysql_get_socket(tls->handle);
+    pfd.events = ((wait & MYSQL_WAIT_READ) ? POLLIN : 0)
+                 | ((wait & MYSQL_WAIT_WRITE) ? POLLOUT : 0)
+                 | ((wait & MYSQL_WAIT_EXCEPT) ? POLLPRI : 0);
+
+    if (poll(&pfd, 1, tls->conf->connect_timeout) < 1) {
+        return MYSQL_WAIT_TIMEOUT;
+    }
+
+    if (!tls->greeted && !(pfd.revents & (POLLERR|POLLHUP))) {
+        tls->greeted = 1;
+        pfd.events = POLLIN;
+
+        if (poll(&pfd, 1, tls->conf->connect_timeout) < 1) {
+            return MYSQL_WAIT_TIMEOUT;
+        }
+
+        if (ngx_chat_mysql_tls_offered(pfd.fd) != NGX_OK) {
+            tls->plain = 1;
+            (void) shutdown(pfd.fd, SHUT_RDWR);
+        }
+    }
+
+    return wait & (MYSQL_WAIT_READ|MYSQL_WAIT_WRITE|MYSQL_WAIT_EXCEPT);
+}
+
+
+/*
+ * A header of four bytes, the protocol, the version and its NUL, the number of
+ * the connection, nine bytes of salt, the flags.  It stays for the library to
+ * be read; a packet that has not come as a whole is taken for one without TLS.
+ */
+
+static ngx_int_t
+ngx_chat_mysql_tls_offered(ngx_socket_t fd)
+{
+    u_char   *p, *last, hello[NGX_CHAT_MYSQL_HELLO];
+    ssize_t   n;
+
+    n = recv(fd, hello, sizeof(hello), MSG_PEEK);
+
+    /* an error is told by the library, in the server's words */
+
+    if (n < 5 || hello[4] == 0xff) {
+        return (n < 5) ? NGX_ERROR : NGX_OK;
+    }
+
+    last = hello + n;
+
+    p = ngx_strlchr(hello + 5, last, '\0');
+
+    if (p == NULL || last - p < 1 + 4 + 9 + 2) {
+        return NGX_ERROR;
+    }
+
+    p += 1 + 4 + 9;
+
+    return ((p[0] | p[1] << 8) & NGX_CHAT_MYSQL_SSL) ? NGX_OK : NGX_ERROR;
 }
 
 

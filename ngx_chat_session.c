@@ -674,14 +674,9 @@ ngx_chat_session_password(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ctx->retry_after = ngx_chat_cache_throttled(ngx_chat_http_cache(r),
-                                                &login->name_key,
-                                                NGX_CHAT_SESSION_NAME_BURST,
-                                                NGX_CHAT_SESSION_HALF);
-    if (ctx->retry_after) {
-        return ngx_chat_session_refuse(r, ctx, NGX_HTTP_TOO_MANY_REQUESTS,
-                                       "Too many attempts. "
-                                       "Try again later.");
+    rc = ngx_chat_session_throttle(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     return ngx_chat_api_query(r, ctx, &login->user.job,
@@ -711,6 +706,15 @@ static ngx_int_t
 ngx_chat_session_password_checked(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_session_login_t *login = ctx->data;
+
+    ngx_int_t  rc;
+
+    /* as with log-ins, many tries at a time were all let in */
+
+    rc = ngx_chat_session_throttle(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     if (login->check.rc == NGX_DECLINED) {
         ngx_chat_cache_failed(ngx_chat_http_cache(r), &login->name_key,

@@ -115,6 +115,8 @@ static void ngx_chat_sql_add_range(ngx_chat_db_text_t *text,
     uint64_t offset, uint64_t limit);
 static ngx_int_t ngx_chat_sql_get_messages(ngx_chat_db_result_t *res,
     ngx_chat_sql_messages_t *op);
+static ngx_int_t ngx_chat_sql_get_time(ngx_pool_t *pool, ngx_str_t *field,
+    ngx_str_t *time);
 
 
 const ngx_chat_db_class_t  ngx_chat_sql_send = {
@@ -937,11 +939,35 @@ ngx_chat_sql_get_message(ngx_pool_t *pool, ngx_str_t *row,
     if (ngx_chat_sql_get_string(pool, &row[3], &message->sender) != NGX_OK
         || ngx_chat_sql_get_string(pool, &row[4], &message->recipient)
            != NGX_OK
-        || ngx_chat_sql_get_string(pool, &row[5], &message->timestamp)
-           != NGX_OK)
+        || ngx_chat_sql_get_time(pool, &row[5], &message->timestamp) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return ngx_chat_sql_get_string(pool, &row[6], &message->body);
+}
+
+
+/* "2025-12-30 07:03:02.325660" of a DATETIME(6) */
+
+static ngx_int_t
+ngx_chat_sql_get_time(ngx_pool_t *pool, ngx_str_t *field, ngx_str_t *time)
+{
+    if (field->len != NGX_CHAT_TIMESTAMP_LEN - 1) {
+        return NGX_ERROR;
+    }
+
+    time->data = ngx_pnalloc(pool, NGX_CHAT_TIMESTAMP_LEN);
+    if (time->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    time->len = NGX_CHAT_TIMESTAMP_LEN;
+
+    ngx_memcpy(time->data, field->data, field->len);
+
+    time->data[sizeof("2025-12-30") - 1] = 'T';
+    time->data[NGX_CHAT_TIMESTAMP_LEN - 1] = 'Z';
+
+    return NGX_OK;
 }

@@ -20,7 +20,7 @@
 
 #define NGX_CHAT_SQL_COLUMNS(sender, recipient)                               \
     "m.id, m.sender_id, m.recipient_id, " sender ", " recipient ","           \
-    " DATE_FORMAT(m.created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), m.body"
+    " m.created_at, m.body"
 
 #define NGX_CHAT_SQL_MESSAGE                                                  \
     NGX_CHAT_SQL_COLUMNS("s.username", "r.username")

@@ -381,6 +381,18 @@ ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub)
     if (sub->request->http_version >= NGX_HTTP_VERSION_20) {
         c->error = 1;
         ngx_post_event(c->read, &ngx_posted_events);
+
+#if (NGX_HTTP_V2)
+
+        /* the frame that tells the client would wait for the next write */
+
+        if (sub->request->stream) {
+            c = sub->request->stream->connection->connection;
+            ngx_post_event(c->write, &ngx_posted_events);
+        }
+
+#endif
+
         return;
     }
 

@@ -273,7 +273,6 @@ like(kept('stripper'), qr/text-Hd9pWr/, 'and heard');
 
 
 === who takes the offer of TLS away gets nothing
---- SKIP: the client library of MariaDB goes on without TLS
 --- change
 db('stripper', 'tls=on');
 --- then
@@ -285,7 +284,6 @@ like(error_log(), qr/\[error\].* chat: the database is out of reach: .*SSL/,
 
 
 === the same where the authority is known
---- SKIP: the client library of MariaDB goes on without TLS
 --- change
 db('stripper', "tls=on tls_ca=$dir/ca.pem");
 --- then
@@ -295,7 +293,6 @@ is(kept('stripper', 'asked'), '', 'not a byte was said');
 
 
 === who asks for the password as it is does not get it, with TLS wanted
---- SKIP: the client library of MariaDB gives it
 --- change
 db('asker', 'tls=on');
 --- then
@@ -305,7 +302,6 @@ unlike(kept('asker'), qr/pw-Vk5tGy/, 'not the password');
 
 
 === who asks for the password as it is does not get it, without TLS
---- SKIP: the client library of MariaDB gives it
 --- change
 db('asker', 'tls=off');
 --- then
@@ -315,7 +311,6 @@ unlike(kept('asker'), qr/pw-Vk5tGy/, 'not the password');
 
 
 === a server that has no TLS gets nothing either
---- SKIP: the client library of MariaDB goes on without TLS
 --- change
 s{(chat_db [^;]+);}{$1 tls=on;} or die;
 --- then

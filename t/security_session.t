@@ -387,7 +387,6 @@ is(scalar(grep { $streams->{$_}{ended} } 3, 5), 0, 'the others go on');
 
 
 === the end of a session ends its stream of HTTP/2: the client learns at once
---- SKIP: the frame waits for the next write on the connection
 --- change
 s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 --- given
