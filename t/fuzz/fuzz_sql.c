@@ -54,11 +54,10 @@ typedef struct {
                                       ngx_str_t *two, uint64_t number);
 
     /*
-     * "1" and "2": the strings; "p": the first as a pattern, "n": the second,
-     * none if they are empty; "h": a hash, "t": a time, "=": a constant
+     * of a job: "1" and "2", the strings; "p", the first as a pattern, "n",
+     * the second, none if they are empty; "h", a hash, "t", a time
      */
-    const char                 *first;        /* of the packet */
-    const char                 *each;         /* of a job */
+    const char                 *values;
 } fuzz_sql_class_t;
 
 
@@ -68,9 +67,10 @@ static void fuzz_sql_read(ngx_chat_db_text_t *text,
     fuzz_sql_packet_t *packet);
 static u_char *fuzz_sql_read_string(u_char *p, u_char *last, u_char **dst);
 static u_char *fuzz_sql_read_hex(u_char *p, u_char *last, u_char **dst);
+static void fuzz_sql_constants(fuzz_sql_packet_t *packet,
+    fuzz_sql_packet_t *plain);
 static ngx_uint_t fuzz_sql_expect(const char *values,
-    fuzz_sql_packet_t *packet, fuzz_sql_packet_t *plain, ngx_uint_t i,
-    ngx_str_t *one, ngx_str_t *two);
+    fuzz_sql_packet_t *packet, ngx_uint_t i, ngx_str_t *one, ngx_str_t *two);
 static ngx_uint_t fuzz_sql_pattern(ngx_str_t *pattern, ngx_str_t *text);
 
 static void fuzz_sql_session(fuzz_sql_op_t *op, ngx_str_t *one,
@@ -90,21 +90,25 @@ static void fuzz_sql_message(fuzz_sql_op_t *op, ngx_str_t *one,
 
 
 static fuzz_sql_class_t  fuzz_sql_classes[] = {
-    { &ngx_chat_sql_session_get, fuzz_sql_session, "=", "h" },
-    { &ngx_chat_sql_session_create, fuzz_sql_create, "", "hh=1" },
-    { &ngx_chat_sql_user_by_name, fuzz_sql_user, "", "1" },
-    { &ngx_chat_sql_password_set, fuzz_sql_password, "", "121h1" },
-    { &ngx_chat_sql_users, fuzz_sql_users, "", "pn" },
-    { &ngx_chat_sql_send, fuzz_sql_send, "", "t21" },
-    { &ngx_chat_sql_message_by_client, fuzz_sql_message, "", "=1" }
+    { &ngx_chat_sql_session_get, fuzz_sql_session, "h" },
+    { &ngx_chat_sql_session_create, fuzz_sql_create, "hh1" },
+    { &ngx_chat_sql_user_by_name, fuzz_sql_user, "1" },
+    { &ngx_chat_sql_password_set, fuzz_sql_password, "121h1" },
+    { &ngx_chat_sql_users, fuzz_sql_users, "pn" },
+    { &ngx_chat_sql_send, fuzz_sql_send, "t21" },
+    { &ngx_chat_sql_message_by_client, fuzz_sql_message, "1" }
 };
 
 
-static u_char  fuzz_sql_hash[NGX_CHAT_HASH_LEN] =
-    "0123456789'\\\"\0\xff\n\r\x1a;-%_$1)(/*#`";
+/* put in everywhere; the database has no "Z" in a time */
+
+static ngx_str_t  fuzz_sql_hash =
+    ngx_string("0123456789'\\\"\0\xff\n\r\x1a;-%_$1)(/*#`xx");
 
 static ngx_str_t  fuzz_sql_timestamp =
     ngx_string("2025-12-30T07:03:02.325660Z");
+
+static ngx_str_t  fuzz_sql_time = ngx_string("2025-12-30T07:03:02.325660");
 
 
 /* the first byte is the class, the second the number of jobs; then a line */
@@ -155,10 +159,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_assert(packet.len == plain.len && packet.n == plain.n
                 && memcmp(packet.text, plain.text, packet.len) == 0);
 
-    i = fuzz_sql_expect(c->first, &packet, &plain, 0, &one, &two);
+    fuzz_sql_constants(&packet, &plain);
 
-    while (n--) {
-        i = fuzz_sql_expect(c->each, &packet, &plain, i, &one, &two);
+
+    for (i = 0; n; n--) {
+        i = fuzz_sql_expect(c->values, &packet, i, &one, &two);
     }
 
     fuzz_assert(i == packet.n);
@@ -309,16 +314,45 @@ fuzz_sql_read_hex(u_char *p, u_char *last, u_char **dst)
 }
 
 
+/* takes those out that do not come of a value, as harmless ones show */
+
+static void
+fuzz_sql_constants(fuzz_sql_packet_t *packet, fuzz_sql_packet_t *plain)
+{
+    ngx_str_t   *value;
+    ngx_uint_t   i, n;
+
+    ngx_str_t    x = ngx_string("x");
+    ngx_str_t    pattern = ngx_string("x%");
+
+    n = 0;
+
+    for (i = 0; i < packet->n; i++) {
+        value = &plain->value[i];
+
+        if (value->len == 0
+            || fuzz_same(value, &x) || fuzz_same(value, &pattern)
+            || fuzz_same(value, &fuzz_sql_hash)
+            || fuzz_same(value, &fuzz_sql_time))
+        {
+            packet->value[n++] = packet->value[i];
+            continue;
+        }
+
+        fuzz_assert(fuzz_same(&packet->value[i], value));
+    }
+
+    packet->n = n;
+}
+
+
 /* compares from the value i on; the one behind */
 
 static ngx_uint_t
-fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet,
-    fuzz_sql_packet_t *plain, ngx_uint_t i, ngx_str_t *one, ngx_str_t *two)
+fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet, ngx_uint_t i,
+    ngx_str_t *one, ngx_str_t *two)
 {
-    ngx_str_t  *value, *constant;
-
-    ngx_str_t   hash = { NGX_CHAT_HASH_LEN, fuzz_sql_hash };
-    ngx_str_t   time = { NGX_CHAT_TIMESTAMP_LEN - 1, fuzz_sql_timestamp.data };
+    ngx_str_t  *value;
 
     for ( /* void */ ; *values; values++) {
 
@@ -329,8 +363,7 @@ fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet,
         }
 
         fuzz_assert(i < packet->n);
-        value = &packet->value[i];
-        constant = &plain->value[i++];
+        value = &packet->value[i++];
 
         switch (*values) {
 
@@ -348,15 +381,11 @@ fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet,
             break;
 
         case 'h':
-            fuzz_assert(fuzz_same(value, &hash));
-            break;
-
-        case 't':
-            fuzz_assert(fuzz_same(value, &time));
+            fuzz_assert(fuzz_same(value, &fuzz_sql_hash));
             break;
 
         default:
-            fuzz_assert(fuzz_same(value, constant));
+            fuzz_assert(fuzz_same(value, &fuzz_sql_time));
         }
     }
 
@@ -398,7 +427,7 @@ static void
 fuzz_sql_session(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number)
 {
-    ngx_memcpy(op->session.hash, fuzz_sql_hash, NGX_CHAT_HASH_LEN);
+    ngx_memcpy(op->session.hash, fuzz_sql_hash.data, NGX_CHAT_HASH_LEN);
 }
 
 
@@ -406,7 +435,7 @@ static void
 fuzz_sql_create(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number)
 {
-    ngx_memcpy(op->create.hash, fuzz_sql_hash, NGX_CHAT_HASH_LEN);
+    ngx_memcpy(op->create.hash, fuzz_sql_hash.data, NGX_CHAT_HASH_LEN);
 
     op->create.user_id = (uint32_t) number;
     op->create.expires = (time_t) (number >> 1);
@@ -426,7 +455,7 @@ static void
 fuzz_sql_password(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number)
 {
-    ngx_memcpy(op->password.keep, fuzz_sql_hash, NGX_CHAT_HASH_LEN);
+    ngx_memcpy(op->password.keep, fuzz_sql_hash.data, NGX_CHAT_HASH_LEN);
 
     op->password.user_id = (uint32_t) number;
     op->password.new = *one;
