@@ -16,7 +16,7 @@
 
 
 #define NGX_CHAT_PASSWORD_RUNNING     2
-#define NGX_CHAT_PASSWORD_WAITING     64
+#define NGX_CHAT_PASSWORD_WAITING     128
 #define NGX_CHAT_PASSWORD_LONGEST     60000   /* ms, of one job */
 
 #define NGX_CHAT_PASSWORD_METHOD      "$y$"   /* yescrypt */
