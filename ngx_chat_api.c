@@ -261,7 +261,8 @@ ngx_chat_api_match(const ngx_chat_endpoint_t *e, ngx_str_t *path,
     rest.len = last - rest.data;
 
     if (!(rest.len == e->tail.len || rest.len + 1 == e->tail.len)
-        || ngx_memcmp(rest.data, e->tail.data, rest.len) != 0)
+        || (rest.len
+            && ngx_memcmp(rest.data, e->tail.data, rest.len) != 0))
     {
         return NGX_DECLINED;
     }

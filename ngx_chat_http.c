@@ -132,7 +132,7 @@ ngx_chat_http_body(ngx_http_request_t *r, ngx_str_t *body)
 
             p += len;
 
-        } else {
+        } else if (b->last > b->pos) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
         }
     }
@@ -725,9 +725,12 @@ ngx_chat_http_send(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    b->pos = ctx->body.data;
-    b->last = ctx->body.data + ctx->body.len;
-    b->memory = ctx->body.len ? 1 : 0;
+    if (ctx->body.len) {
+        b->pos = ctx->body.data;
+        b->last = ctx->body.data + ctx->body.len;
+        b->memory = 1;
+    }
+
     b->last_buf = 1;
     b->last_in_chain = 1;
 

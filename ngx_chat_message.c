@@ -515,9 +515,10 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
     ngx_str_t                key;
     ngx_chat_message_arg_t  *arg;
 
-    last = r->args.data + r->args.len;
+    p = r->args.data;
+    last = r->args.len ? p + r->args.len : p;
 
-    for (p = r->args.data; p < last; p = next + 1) {
+    for ( /* void */ ; p < last; p = next + 1) {
         next = ngx_strlchr(p, last, '&');
         if (next == NULL) {
             next = last;

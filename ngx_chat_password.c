@@ -207,7 +207,10 @@ ngx_chat_password_copy(u_char *p, ngx_str_t *dst, ngx_str_t *src)
     dst->data = p;
     dst->len = src->len;
 
-    p = ngx_cpymem(p, src->data, src->len);
+    if (src->len) {
+        p = ngx_cpymem(p, src->data, src->len);
+    }
+
     *p++ = '\0';
 
     return p;

@@ -126,6 +126,12 @@ ngx_chat_text_form(ngx_pool_t *pool, ngx_str_t *input,
 
     ngx_chat_text_reset(fields, n);
 
+    /* data may be NULL, which nothing may be added to, nor copied from */
+
+    if (input->len == 0) {
+        return NGX_OK;
+    }
+
     last = input->data + input->len;
 
     for (p = input->data; p < last; p = end + 1) {
@@ -557,6 +563,10 @@ ngx_chat_text_utf8(ngx_str_t *text)
     u_char    *p, *last;
     uint64_t   block;
 
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
     p = text->data;
     last = p + text->len;
 
@@ -602,6 +612,10 @@ ngx_chat_text_trim(ngx_str_t *text)
 {
     u_char  *p, *start, *last, *end;
 
+    if (text->len == 0) {
+        return;
+    }
+
     start = text->data;
     last = start + text->len;
 
@@ -644,6 +658,10 @@ ngx_chat_text_name(ngx_str_t *name)
     u_char      *p, *last;
     uint32_t     c;
     ngx_uint_t   n;
+
+    if (name->len == 0) {
+        return NGX_ERROR;
+    }
 
     p = name->data;
     last = p + name->len;

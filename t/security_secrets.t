@@ -11,6 +11,7 @@ use Test::Nginx::Socket 'no_plan';
 use Chat;
 
 our $dir = tempdir(CLEANUP => 1);
+our $Nginx = $ENV{TEST_NGINX_BINARY} // 'nginx';
 
 # each of them is found by no other text
 
@@ -254,7 +255,7 @@ is_deeply(\%shown, {}, 'no secret in arguments or environment');
 === nginx -T
 --- then
 my $root = $Test::Nginx::Util::ServRoot;
-my $text = `nginx -T -p $root/ -c $root/conf/nginx.conf 2>&1`;
+my $text = `$Nginx -T -p $root/ -c $root/conf/nginx.conf 2>&1`;
 
 like($text, qr/password_file=\Q$ENV{TEST_NGINX_CHAT_PASSWORD_FILE}\E/,
      'the name of the file');
@@ -275,10 +276,10 @@ open my $changed, '>', "$dir/nginx.conf" or die $!;
 print $changed $text;
 close $changed;
 
-like(scalar `nginx -t -p $root/ -c $dir/nginx.conf 2>&1`,
+like(scalar `$Nginx -t -p $root/ -c $dir/nginx.conf 2>&1`,
      qr/\Q$file\E" is open to others/, 'open');
 chmod 0600, $file;
-unlike(scalar `nginx -t -p $root/ -c $dir/nginx.conf 2>&1`,
+unlike(scalar `$Nginx -t -p $root/ -c $dir/nginx.conf 2>&1`,
        qr/is open to others/, 'closed');
 
 

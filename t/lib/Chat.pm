@@ -248,7 +248,7 @@ sub example {
     my $text = read_file("$Top/nginx.conf.example");
 
     my ($http) = $text =~ /^( {4}# chat: the database.*?)^ {4}server \{/ms;
-    my ($server) = $text =~ /^( {8}# the web client.*?)^ {4}\}$/ms;
+    my ($server) = $text =~ /^( {8}# chat: what a limit.*?)^ {4}\}$/ms;
     die "nginx.conf.example is not as expected\n"
         unless defined $http && defined $server;
 
