@@ -108,6 +108,10 @@ sub row {
 # prepare: a message, somebody disabled, somebody who has logged out
 
 sub prepare {
+    # blocks are run in any order, each with fresh tables
+    $Rows = 0;
+    %Sessions = ();
+
     message(u1 => 'u2', $Secret);
     sql('UPDATE chat_user SET is_active = FALSE WHERE id = 4');
     add_session('u1', token => token('out'));
