@@ -375,6 +375,46 @@ is(scalar(grep { $_ eq 'late' } @$texts), 1,
    'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
 
 
+=== nor one whose id is taken and whose row nobody can see yet
+--- given
+message(u1 => 'u2', 'before');
+sql('ALTER TABLE chat_message AUTO_INCREMENT = 3');
+--- then
+# a slot that was there before, and one that was not
+
+for my $turn (1, 2) {
+    my $late = connect_db();
+
+    if ($turn == 1) {
+        $late->begin_work;
+        take_slot($late);
+        $late->commit;
+    }
+
+    my $id = 2 * $turn;
+    $late->begin_work;
+    take_slot($late);
+
+    is(api('u3', POST => '/api/v1/message/',
+           { recipient => 'u1', body => "early $turn" })->code, 201,
+       'others go on');
+
+    my ($texts, $cursor) = read_after('u1', $id - 1);
+    is_deeply($texts, ["early $turn"], 'what is committed is there');
+    cmp_ok($cursor, '<', $id, 'the cursor waits');
+
+    $late->do("INSERT INTO chat_message
+                      (id, sender_id, recipient_id, created_at, body)
+               VALUES ($id, 2, 1, UTC_TIMESTAMP(6), 'late')");
+    $late->commit;
+
+    ($texts) = read_after('u1', $cursor);
+    is(scalar(grep { $_ eq 'late' } @$texts), 1, 'so that it comes');
+
+    sql('ALTER TABLE chat_message AUTO_INCREMENT = 5');
+}
+
+
 === nor is one of a program that knows nothing of chat_writing
 --- given
 message(u1 => 'u2', 'before');

@@ -236,3 +236,19 @@ DELETE /api/v1/user/2/
 --- response_body_like: ^\{"detail":"[^}]+"\}$
 --- then
 is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'nobody is deleted');
+
+
+=== everybody is kept for a moment, and each is left out of their own list
+--- then
+my $names = sub {
+    join ' ', map { $_->{username} }
+                  @{ api(shift, GET => '/api/v1/user/')->json };
+};
+
+is($names->('u1'), 'u2 u3 u4', 'the first');
+sql("INSERT INTO chat_user (username, password) VALUES ('new', '!')");
+is($names->('u2'), 'u1 u3 u4', 'in the middle, and from the zone');
+is($names->('u4'), 'u1 u2 u3', 'the last');
+
+wait_until { $names->('u4') eq 'u1 u2 u3 new' };
+is($names->('u1'), 'u2 u3 u4 new', 'somebody new comes soon');
