@@ -434,8 +434,8 @@ ngx_chat_text_match(ngx_str_t *delimiter, u_char *p, u_char *last,
 
 
 /*
- * A part without an empty line after its headers, without a name, or with a
- * file is none of ours.
+ * A part without an empty line after its headers, with a CR or LF in them that
+ * is no CRLF, without a name, or with a file is none of ours.
  *
  * The names that are wanted contain nothing that is ever escaped, so nothing
  * is unescaped in those that come.
@@ -456,11 +456,11 @@ ngx_chat_text_part(u_char *p, u_char *last, ngx_chat_field_t *fields,
 
     for ( ;; ) {
         end = ngx_strlchr(p, last, LF);
-        if (end == NULL) {
+        if (end == NULL || ngx_strlchr(p, end, CR) != end - 1) {
             return;
         }
 
-        if (*p == CR) {
+        if (p == end - 1) {
             break;
         }
 

@@ -64,6 +64,9 @@ my $who = api('', GET => '/api/v1/session/', undef, Cookie => "a=b; $cookie");
 is($who->code, 200, 'the cookie is taken');
 is($who->json->{username}, 'u1', 'for the right person');
 
+# this holds for all tests: their client sends no cookie by itself
+is(api('', GET => '/api/v1/session/')->code, 403, 'without it one is nobody');
+
 is(scalar sql('SELECT user_id FROM chat_session WHERE token_hash =
                UNHEX(SHA2(?, 256))', $token), 1, 'the hash is stored');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE expires_at BETWEEN

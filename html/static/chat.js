@@ -41,7 +41,8 @@ export class ChatError extends Error {
     const [told] = Object.values(answer ?? {}).flat();
 
     super(status === 429
-          ? `Too many tries. Please wait ${retryAfter || 'some'} seconds.`
+          ? `Too many tries. Please wait ${retryAfter || 'some'} ${
+            retryAfter === 1 ? 'second' : 'seconds'}.`
           : SENTENCES[Math.min(status, 500)] ?? told ?? `Error ${status}.`);
 
     this.status = status;

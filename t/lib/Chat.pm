@@ -411,11 +411,13 @@ sub multipart {
 
 # --- a client --------------------------------------------------------------
 
-# A connection for each request, so that all workers get some.
+# A connection for each request, so that all workers get some; and no cookies but
+# those a test sends, or '' would be whoever has logged in last.
 
 my $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0,
                                  connect_timeout => 5, request_timeout => 20,
                                  inactivity_timeout => 30);
+$Agent->cookie_jar->ignore(sub { 1 });
 
 sub url {
     my ($path) = @_;

@@ -127,6 +127,15 @@ static text_test_part_t  text_test_multipart_rows[] = {
       "missing missing" },
     { B, T("--AaB03x\r\n\r\n" NAME("body") "\r\nhi\r\n--AaB03x--"),
       "missing missing" },
+    { B, T("--AaB03x\r\n" NAME("body") "\rX: y\r\n\r\nhi\r\n--AaB03x--"),
+      "missing missing" },
+    { B, T("--AaB03x\r\n" NAME("body") "X: y\rz\r\n\r\nhi\r\n--AaB03x--"),
+      "missing missing" },
+    { B, T("--AaB03x\r\nContent-Disposition: form-data; name=\"body\"\n"
+           "\r\nhi\r\n--AaB03x--"),
+      "missing missing" },
+    { B, T("--AaB03x\r\n" NAME("body") "\nhi\r\n\r\nhi\r\n--AaB03x--"),
+      "missing missing" },
 
     /* files */
 
