@@ -497,6 +497,8 @@ ngx_chat_api_password(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     rc = ngx_chat_password_submit(chmcf->worker->password, job);
 
     if (rc == NGX_BUSY) {
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_LOGIN_BUSY);
+
         ctx->retry_after = NGX_CHAT_HTTP_RETRY_AFTER;
         return ngx_chat_http_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                   "Too many people log in just now. "

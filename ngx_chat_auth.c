@@ -174,7 +174,7 @@ ngx_chat_auth_session(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     if (rc == NGX_OK) {
-        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_SESSION_HIT);
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_SESSION_HIT);
 
         if (ctx->expires <= ngx_time()) {
             ctx->user.id = 0;
@@ -185,7 +185,7 @@ ngx_chat_auth_session(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     /* rc == NGX_DECLINED */
 
-    ngx_chat_cache_count(cache, NGX_CHAT_COUNT_SESSION_MISS);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_SESSION_MISS);
 
     lookup = ngx_chat_auth_lookup(r, &ngx_chat_sql_session_get);
     if (lookup == NULL) {
@@ -234,10 +234,13 @@ ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     if (rc == NGX_OK) {
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_HIT);
         return NGX_OK;
     }
 
     /* rc == NGX_DECLINED */
+
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_MISS);
 
     lookup = ngx_chat_auth_lookup(r, &ngx_chat_sql_user_by_name);
     if (lookup == NULL) {

@@ -13,9 +13,10 @@
 
 
 /*
- * The zone holds four things, laid out once:
+ * The zone holds five things, laid out once:
  *
- *   ngx_chat_cache_t   revision and ring of revocations, counters
+ *   ngx_chat_cache_t   revision and ring of revocations
+ *   metrics            what is counted, without the mutex
  *   scores             failed log-ins by key
  *   slots              where in the log a key's record is
  *   log                records, written one after another, round and round
@@ -94,7 +95,7 @@ struct ngx_chat_cache_s {
     ngx_slab_pool_t            *shpool;       /* its mutex guards the rest */
 
     ngx_atomic_t                revision;
-    ngx_atomic_t                counters[NGX_CHAT_COUNT_MAX];
+    ngx_chat_metrics_zone_t    *metrics;
 
     ngx_chat_revoked_t          revoked[NGX_CHAT_CACHE_REVOKED];
 
@@ -180,6 +181,11 @@ ngx_chat_cache_init(ngx_shm_zone_t *zone, void *data)
     if (RAND_bytes(cache->salt, sizeof(cache->salt)) != 1) {
         ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0, "RAND_bytes() failed");
         return NGX_ERROR;
+    }
+
+    cache->metrics = ngx_chat_metrics_zone_create(shpool);
+    if (cache->metrics == NULL) {
+        goto failed;
     }
 
     size = shpool->pfree * ngx_pagesize;
@@ -927,17 +933,8 @@ ngx_chat_cache_forgive(ngx_chat_cache_t *cache, ngx_str_t *key)
 }
 
 
-void
-ngx_chat_cache_count(ngx_chat_cache_t *cache, ngx_chat_count_e counter)
+ngx_chat_metrics_zone_t *
+ngx_chat_cache_metrics(ngx_chat_cache_t *cache)
 {
-    if (cache) {
-        (void) ngx_atomic_fetch_add(&cache->counters[counter], 1);
-    }
-}
-
-
-ngx_uint_t
-ngx_chat_cache_counter(ngx_chat_cache_t *cache, ngx_chat_count_e counter)
-{
-    return cache ? cache->counters[counter] : 0;
+    return cache ? cache->metrics : NULL;
 }

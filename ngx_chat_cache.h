@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_chat_sql.h"
+#include "ngx_chat_metrics.h"
 
 
 /*
@@ -21,28 +22,11 @@
  * the lock.
  *
  * "cache" may be NULL in every call (no chat_zone): then nothing is found,
- * nothing is kept, nobody is throttled, and nothing is counted.
+ * nothing is kept, and nobody is throttled.
  */
 
 
 typedef struct ngx_chat_cache_s  ngx_chat_cache_t;
-
-
-/* counters, summed over the workers; the callers count */
-
-typedef enum {
-    NGX_CHAT_COUNT_SENT = 0,                  /* messages stored */
-    NGX_CHAT_COUNT_PUBLISHED,
-    NGX_CHAT_COUNT_PUBLISH_FAILED,
-    NGX_CHAT_COUNT_LOGIN_OK,
-    NGX_CHAT_COUNT_LOGIN_FAILED,
-    NGX_CHAT_COUNT_LOGIN_THROTTLED,
-    NGX_CHAT_COUNT_SESSION_HIT,
-    NGX_CHAT_COUNT_SESSION_MISS,
-    NGX_CHAT_COUNT_MESSAGE_HIT,
-    NGX_CHAT_COUNT_MESSAGE_MISS,
-    NGX_CHAT_COUNT_MAX
-} ngx_chat_count_e;
 
 
 /* of the shm_zone: sets zone->init; zone->data is then ngx_chat_cache_t */
@@ -130,9 +114,8 @@ void ngx_chat_cache_failed(ngx_chat_cache_t *cache, ngx_str_t *key,
 void ngx_chat_cache_forgive(ngx_chat_cache_t *cache, ngx_str_t *key);
 
 
-void ngx_chat_cache_count(ngx_chat_cache_t *cache, ngx_chat_count_e counter);
-ngx_uint_t ngx_chat_cache_counter(ngx_chat_cache_t *cache,
-    ngx_chat_count_e counter);
+/* what is counted lies here, too; NULL: no chat_zone */
+ngx_chat_metrics_zone_t *ngx_chat_cache_metrics(ngx_chat_cache_t *cache);
 
 
 #endif /* _NGX_CHAT_CACHE_H_INCLUDED_ */

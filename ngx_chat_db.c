@@ -37,6 +37,8 @@
 static void ngx_chat_db_cleanup(void *data);
 static ngx_chat_db_lane_t *ngx_chat_db_lane(ngx_chat_db_t *db,
     const ngx_chat_db_class_t *class);
+static ngx_chat_metrics_query_t *ngx_chat_db_metrics(ngx_chat_db_t *db,
+    const ngx_chat_db_class_t *class);
 static ngx_uint_t ngx_chat_db_backing_off(ngx_chat_db_t *db);
 static void ngx_chat_db_leave(ngx_chat_db_job_t *job);
 static void ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc);
@@ -45,6 +47,7 @@ static void ngx_chat_db_posted_handler(ngx_event_t *ev);
 static void ngx_chat_db_pause_handler(ngx_event_t *ev);
 static void ngx_chat_db_deadline_handler(ngx_event_t *ev);
 
+static void ngx_chat_db_report(ngx_chat_db_t *db);
 static void ngx_chat_db_dispatch(ngx_chat_db_t *db);
 static ngx_chat_db_lane_t *ngx_chat_db_next_lane(ngx_chat_db_t *db);
 static ngx_chat_db_conn_t *ngx_chat_db_next_conn(ngx_chat_db_t *db);
@@ -56,7 +59,8 @@ static void ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn);
 
 ngx_chat_db_t *
 ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
-    const ngx_chat_db_class_t *setup)
+    const ngx_chat_db_class_t *setup, const ngx_chat_db_class_t *const *classes,
+    ngx_chat_metrics_t *metrics)
 {
     ngx_uint_t           i;
     ngx_chat_db_t       *db;
@@ -84,6 +88,8 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
 
     db->conf = conf;
     db->setup = setup;
+    db->classes = classes;
+    db->metrics = metrics;
     db->pool = cycle->pool;
     db->ident = (ngx_socket_t) -1;
     db->log = cycle->log;
@@ -139,15 +145,17 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
 {
     ngx_chat_db_lane_t  *lane;
 
-    if (db->stat.waiting >= db->conf->queue) {
+    if (db->waiting >= db->conf->queue) {
+        ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_REJECTED);
         return NGX_BUSY;
     }
 
     /* down: one job at a time finds out whether that is still so */
 
-    if (db->backoff && db->stat.connected == 0
+    if (db->backoff && db->connected == 0
         && (db->opening || ngx_chat_db_backing_off(db)))
     {
+        ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_REJECTED);
         return NGX_BUSY;
     }
 
@@ -165,6 +173,8 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
     job->losses = 0;
     job->limit = 0;
     job->deadline = ngx_current_msec + db->conf->timeout;
+    job->metrics = lane->metrics;
+    job->start = ngx_chat_metrics_now();
     job->done = 0;
 
     if (ngx_queue_empty(&db->jobs)) {
@@ -174,8 +184,7 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
     ngx_queue_insert_tail(&db->jobs, &job->order);
     ngx_queue_insert_tail(&lane->jobs, &job->queue);
 
-    db->stat.waiting++;
-    db->stat.jobs++;
+    db->waiting++;
 
     /* at the end of the event loop's turn: what comes together goes together */
 
@@ -194,13 +203,7 @@ ngx_chat_db_cancel(ngx_chat_db_job_t *job)
     }
 
     ngx_chat_db_leave(job);
-}
-
-
-ngx_chat_db_stat_t *
-ngx_chat_db_stat(ngx_chat_db_t *db)
-{
-    return &db->stat;
+    ngx_chat_db_report(job->db);
 }
 
 
@@ -229,6 +232,7 @@ ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
     lane->db = db;
     lane->ident = (ngx_socket_t) -1;
     lane->class = class;
+    lane->metrics = ngx_chat_db_metrics(db, class);
     ngx_queue_init(&lane->jobs);
 
     lane->pause.handler = ngx_chat_db_pause_handler;
@@ -239,6 +243,21 @@ ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
     ngx_queue_insert_tail(&db->lanes, &lane->queue);
 
     return lane;
+}
+
+
+static ngx_chat_metrics_query_t *
+ngx_chat_db_metrics(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_CHAT_METRICS_QUERIES - 1 && db->classes[i]; i++) {
+        if (db->classes[i] == class) {
+            break;
+        }
+    }
+
+    return &db->metrics->totals->queries[i];
 }
 
 
@@ -265,7 +284,7 @@ ngx_chat_db_leave(ngx_chat_db_job_t *job)
 
     } else {
         ngx_queue_remove(&job->queue);
-        db->stat.waiting--;
+        db->waiting--;
     }
 
     ngx_queue_remove(&job->order);
@@ -290,8 +309,11 @@ ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc)
 
     ngx_queue_insert_tail(&db->done, &job->queue);
 
+    job->time = ngx_chat_metrics_now() - job->start;
+    ngx_chat_metrics_time(&job->metrics->time, job->time);
+
     if (rc == NGX_BUSY) {
-        db->stat.failures++;
+        ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_GIVEN_UP);
     }
 }
 
@@ -358,6 +380,21 @@ ngx_chat_db_settle(ngx_chat_db_t *db)
 
         job->handler(job);
     }
+
+    ngx_chat_db_report(db);
+}
+
+
+static void
+ngx_chat_db_report(ngx_chat_db_t *db)
+{
+    uint32_t  *gauges;
+
+    gauges = db->metrics->gauges;
+
+    gauges[NGX_CHAT_GAUGE_DB_CONNECTIONS] = db->connected;
+    gauges[NGX_CHAT_GAUGE_DB_BUSY] = db->running;
+    gauges[NGX_CHAT_GAUGE_DB_WAITING] = db->waiting;
 }
 
 
@@ -386,7 +423,7 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
         }
     }
 
-    if (db->stat.connected == 0 && !db->opening && ngx_chat_db_backing_off(db))
+    if (db->connected == 0 && !db->opening && ngx_chat_db_backing_off(db))
     {
         ngx_chat_db_refuse_waiting(db);
     }
@@ -530,7 +567,7 @@ ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
         }
 
         ngx_queue_remove(q);
-        db->stat.waiting--;
+        db->waiting--;
 
         job->conn = conn;
         job->slot = n;
@@ -542,8 +579,9 @@ ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
     conn->lane = lane;
 
     lane->running++;
-    db->stat.running++;
-    db->stat.packets++;
+    db->running++;
+
+    ngx_chat_metrics_size(&lane->metrics->batch, n);
 
     ngx_chat_db_send(conn, lane->class);
 }
@@ -619,8 +657,9 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
         job->conn = NULL;
         ngx_queue_insert_head(&lane->jobs, &job->queue);
 
-        conn->db->stat.waiting++;
-        conn->db->stat.retries++;
+        conn->db->waiting++;
+
+        ngx_chat_metrics_count(conn->db->metrics, NGX_CHAT_COUNT_DB_RETRIED);
     }
 
     if (conflicts) {
@@ -641,6 +680,6 @@ ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn)
     if (conn->lane != NULL) {
         conn->lane->running--;
         conn->lane = NULL;
-        conn->db->stat.running--;
+        conn->db->running--;
     }
 }

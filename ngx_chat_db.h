@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_thread_pool.h>
+#include "ngx_chat_metrics.h"
 
 
 /*
@@ -128,6 +129,8 @@ struct ngx_chat_db_job_s {
     ngx_uint_t                  errcode;      /* the database's error number */
     unsigned                    repeated:1;   /* an earlier try ended with
                                                  unknown outcome */
+    ngx_uint_t                  time;         /* microseconds it took, waiting
+                                                 included */
 
     /* private to ngx_chat_db.c */
     ngx_queue_t                 queue;        /* waiting, or done */
@@ -139,6 +142,8 @@ struct ngx_chat_db_job_s {
     ngx_uint_t                  losses;       /* of its connection */
     ngx_uint_t                  limit;        /* of its packet; 0: the batch */
     ngx_msec_t                  deadline;
+    ngx_chat_metrics_query_t   *metrics;      /* of its class */
+    uint64_t                    start;        /* ngx_chat_metrics_now() */
     unsigned                    done:1;       /* handler about to be called */
 };
 
@@ -155,29 +160,17 @@ struct ngx_chat_db_result_s {
 };
 
 
-/* counters of this worker, since it started; for status and tests */
-
-typedef struct {
-    ngx_uint_t             connected;         /* connections up now */
-    ngx_uint_t             running;           /* packets in flight now */
-    ngx_uint_t             waiting;           /* jobs in the queue now */
-    ngx_uint_t             connects;
-    ngx_uint_t             packets;
-    ngx_uint_t             jobs;
-    ngx_uint_t             retries;
-    ngx_uint_t             failures;          /* jobs ended NGX_BUSY */
-} ngx_chat_db_stat_t;
-
-
 /*
  * Called from init process.  Never connects: the first job does.  "conf" must
  * live as long as the cycle.  "setup" is a packet run on each new connection
  * before its first job (session variables are ngx_chat_mysql.c's business;
  * this is for the schema check); a result it refuses marks the server unfit:
  * jobs get NGX_BUSY, and the connection is tried again later.  May be NULL.
+ * "classes", which ends with NULL, says where each is measured.
  */
 ngx_chat_db_t *ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
-    const ngx_chat_db_class_t *setup);
+    const ngx_chat_db_class_t *setup, const ngx_chat_db_class_t *const *classes,
+    ngx_chat_metrics_t *metrics);
 
 /*
  * NGX_OK: accepted, the handler will be called.  NGX_BUSY: the queue is full
@@ -191,8 +184,6 @@ void ngx_chat_db_cancel(ngx_chat_db_job_t *job);
 
 /* the next row, its fields as strings (data NULL for SQL's NULL), or NULL */
 ngx_str_t *ngx_chat_db_fetch(ngx_chat_db_result_t *res);
-
-ngx_chat_db_stat_t *ngx_chat_db_stat(ngx_chat_db_t *db);
 
 
 #endif /* _NGX_CHAT_DB_H_INCLUDED_ */

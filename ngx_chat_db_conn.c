@@ -218,8 +218,9 @@ ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
     }
 
     db->opening--;
-    db->stat.connected++;
-    db->stat.connects++;
+    db->connected++;
+
+    ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_CONNECTED);
 
     ngx_chat_db_idle(conn);
 }
@@ -371,7 +372,7 @@ ngx_chat_db_idle(ngx_chat_db_conn_t *conn)
 
     conn->state = NGX_CHAT_DB_IDLE;
 
-    if ((ngx_exiting && conn->db->stat.waiting == 0)
+    if ((ngx_exiting && conn->db->waiting == 0)
         || ngx_chat_db_watch(conn, NGX_CHAT_MYSQL_READ) != NGX_OK)
     {
         ngx_chat_db_close(conn);
@@ -415,6 +416,8 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     db->retry_at = ngx_current_msec + db->backoff;
 
+    ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_CONNECT_FAILED);
+
     ngx_chat_db_close(conn);
 }
 
@@ -448,7 +451,11 @@ ngx_chat_db_close(ngx_chat_db_conn_t *conn)
         db->opening--;
 
     } else {
-        db->stat.connected--;
+        db->connected--;
+
+        if (!ngx_exiting && !ngx_terminate && !ngx_quit) {
+            ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_LOST);
+        }
     }
 
     conn->state = NGX_CHAT_DB_CLOSED;

@@ -59,6 +59,7 @@ typedef struct {
     ngx_socket_t                ident;
 
     const ngx_chat_db_class_t  *class;
+    ngx_chat_metrics_query_t   *metrics;
     ngx_queue_t                 jobs;
     ngx_uint_t                  running;  /* packets in flight */
     ngx_event_t                 pause;    /* timer, set after a conflict */
@@ -110,7 +111,12 @@ struct ngx_chat_db_s {
     ngx_uint_t                  errcode;  /* of the last connect that failed */
     ngx_msec_t                  backoff;  /* 0: the last connect went well */
     ngx_msec_t                  retry_at; /* no connect until then */
-    ngx_chat_db_stat_t          stat;
+
+    ngx_uint_t                  connected;  /* connections */
+    ngx_uint_t                  running;    /* packets in flight */
+    ngx_uint_t                  waiting;    /* jobs */
+    ngx_chat_metrics_t         *metrics;
+    const ngx_chat_db_class_t *const *classes;
 };
 
 

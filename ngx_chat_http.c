@@ -376,6 +376,24 @@ ngx_chat_http_cache(ngx_http_request_t *r)
 }
 
 
+ngx_chat_metrics_t *
+ngx_chat_http_metrics(ngx_http_request_t *r)
+{
+    ngx_chat_main_conf_t  *chmcf;
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    return chmcf->worker->metrics;
+}
+
+
+void
+ngx_chat_http_count(ngx_http_request_t *r, ngx_chat_count_e counter)
+{
+    ngx_chat_metrics_count(ngx_chat_http_metrics(r), counter);
+}
+
+
 ngx_int_t
 ngx_chat_http_error(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_uint_t status, const char *detail)

@@ -16,6 +16,7 @@
 #include "ngx_chat_text.h"
 #include "ngx_chat_json.h"
 #include "ngx_chat_cache.h"
+#include "ngx_chat_metrics.h"
 #include "ngx_chat_password.h"
 
 
@@ -33,6 +34,7 @@ typedef struct ngx_chat_subscribers_s  ngx_chat_subscribers_t;
 /* what a worker has of its own, made by init process */
 
 typedef struct {
+    ngx_chat_metrics_t         *metrics;
     ngx_chat_db_t              *db;
     ngx_chat_password_t        *password;
     ngx_chat_subscribers_t     *subscribers;
@@ -209,6 +211,9 @@ ngx_int_t ngx_chat_http_add_header(ngx_http_request_t *r, const char *name,
 
 /* NULL without chat_zone, which every call of the zone takes */
 ngx_chat_cache_t *ngx_chat_http_cache(ngx_http_request_t *r);
+
+ngx_chat_metrics_t *ngx_chat_http_metrics(ngx_http_request_t *r);
+void ngx_chat_http_count(ngx_http_request_t *r, ngx_chat_count_e counter);
 
 
 /* Answers: each returns what the step is to return. */

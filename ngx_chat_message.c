@@ -601,16 +601,13 @@ ngx_int_t
 ngx_chat_message_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_int_t                rc;
-    ngx_chat_cache_t        *cache;
     ngx_chat_sql_message_t  *op;
 
-    cache = ngx_chat_http_cache(r);
-
-    rc = ngx_chat_cache_message_get(cache, ctx->id, ctx->user.id, r->pool,
-                                    &ctx->body);
+    rc = ngx_chat_cache_message_get(ngx_chat_http_cache(r), ctx->id,
+                                    ctx->user.id, r->pool, &ctx->body);
 
     if (rc == NGX_OK) {
-        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_MESSAGE_HIT);
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_MESSAGE_HIT);
         return NGX_HTTP_OK;
     }
 
@@ -620,7 +617,7 @@ ngx_chat_message_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     /* rc == NGX_DECLINED */
 
-    ngx_chat_cache_count(cache, NGX_CHAT_COUNT_MESSAGE_MISS);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_MESSAGE_MISS);
 
     op = ngx_pcalloc(r->pool, sizeof(ngx_chat_sql_message_t));
     if (op == NULL) {

@@ -309,7 +309,7 @@ ngx_chat_message_create_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     ctx->id = send->op.message.id;
 
-    ngx_chat_cache_count(ngx_chat_http_cache(r), NGX_CHAT_COUNT_SENT);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_SENT);
 
     ctx->next = ngx_chat_message_create_answer;
 

@@ -497,6 +497,7 @@ ngx_chat_postconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_chat_init_process(ngx_cycle_t *cycle)
 {
+    ngx_chat_cache_t      *cache;
     ngx_chat_worker_t     *worker;
     ngx_chat_main_conf_t  *chmcf;
 
@@ -514,12 +515,22 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    worker->db = ngx_chat_db_create(cycle, &chmcf->db, &ngx_chat_sql_setup);
+    cache = chmcf->zone ? chmcf->zone->data : NULL;
+
+    worker->metrics = ngx_chat_metrics_create(cycle,
+                                              ngx_chat_cache_metrics(cache));
+    if (worker->metrics == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->db = ngx_chat_db_create(cycle, &chmcf->db, &ngx_chat_sql_setup,
+                                    ngx_chat_sql_classes, worker->metrics);
     if (worker->db == NULL) {
         return NGX_ERROR;
     }
 
-    worker->password = ngx_chat_password_create(cycle, chmcf->thread_pool);
+    worker->password = ngx_chat_password_create(cycle, chmcf->thread_pool,
+                                                worker->metrics);
     if (worker->password == NULL) {
         return NGX_ERROR;
     }

@@ -59,6 +59,7 @@ typedef struct {
 
 struct ngx_chat_password_s {
     ngx_thread_pool_t          *pool;
+    ngx_chat_metrics_t         *metrics;
     ngx_log_t                  *log;
 
     ngx_queue_t                 waiting;
@@ -92,7 +93,8 @@ static ngx_uint_t ngx_chat_password_dated(ngx_chat_password_work_t *work);
 
 
 ngx_chat_password_t *
-ngx_chat_password_create(ngx_cycle_t *cycle, ngx_thread_pool_t *pool)
+ngx_chat_password_create(ngx_cycle_t *cycle, ngx_thread_pool_t *pool,
+    ngx_chat_metrics_t *metrics)
 {
     ngx_chat_password_t  *password;
 
@@ -102,6 +104,7 @@ ngx_chat_password_create(ngx_cycle_t *cycle, ngx_thread_pool_t *pool)
     }
 
     password->pool = pool;
+    password->metrics = metrics;
     password->log = cycle->log;
 
     password->timer.handler = ngx_chat_password_late;
@@ -197,6 +200,8 @@ ngx_chat_password_work(ngx_chat_password_t *password,
     p = ngx_chat_password_copy(p, &work->stored, &job->stored);
     (void) ngx_chat_password_copy(p, &work->fresh, &job->fresh);
 
+    password->metrics->gauges[NGX_CHAT_GAUGE_PASSWORDS]++;
+
     return work;
 }
 
@@ -220,6 +225,8 @@ ngx_chat_password_copy(u_char *p, ngx_str_t *dst, ngx_str_t *src)
 static void
 ngx_chat_password_free(ngx_chat_password_work_t *work)
 {
+    work->password->metrics->gauges[NGX_CHAT_GAUGE_PASSWORDS]--;
+
     explicit_bzero(work, work->size);
     ngx_free(work);
 }

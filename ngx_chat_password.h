@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_thread_pool.h>
+#include "ngx_chat_metrics.h"
 
 
 /*
@@ -62,7 +63,7 @@ struct ngx_chat_password_job_s {
 
 
 ngx_chat_password_t *ngx_chat_password_create(ngx_cycle_t *cycle,
-    ngx_thread_pool_t *pool);
+    ngx_thread_pool_t *pool, ngx_chat_metrics_t *metrics);
 
 /* NGX_OK; NGX_BUSY: too many wait; NGX_ERROR: no memory */
 ngx_int_t ngx_chat_password_submit(ngx_chat_password_t *password,

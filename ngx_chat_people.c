@@ -84,12 +84,15 @@ ngx_chat_user_find(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     rc = ngx_chat_cache_user_get(ngx_chat_http_cache(r), name, r->pool, user);
 
     if (rc != NGX_DECLINED) {
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_HIT);
 
         /* only people who are active are kept there */
 
         user->active = 1;
         return rc;
     }
+
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_MISS);
 
     find = ngx_pcalloc(r->pool, sizeof(ngx_chat_user_find_t));
     if (find == NULL) {
@@ -170,6 +173,7 @@ ngx_chat_user_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
                                           &ctx->body);
 
         if (rc == NGX_OK) {
+            ngx_chat_http_count(r, NGX_CHAT_COUNT_EVERYBODY_HIT);
             return ngx_chat_user_list_others(r, ctx);
         }
 
@@ -178,6 +182,8 @@ ngx_chat_user_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         }
 
         /* rc == NGX_DECLINED */
+
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_EVERYBODY_MISS);
     }
 
     op = ngx_pcalloc(r->pool, sizeof(ngx_chat_sql_users_t));

@@ -141,8 +141,7 @@ failed:
                   "chat message %uL is stored, but could not be published",
                   message->id);
 
-    ngx_chat_cache_count(ngx_chat_http_cache(r),
-                         NGX_CHAT_COUNT_PUBLISH_FAILED);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_PUBLISH_FAILED);
 
     return NGX_DECLINED;
 }
@@ -206,7 +205,6 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     ngx_chat_ctx_t *ctx = data;
 
     ngx_uint_t         status;
-    ngx_chat_cache_t  *cache;
     ngx_connection_t  *c;
 
     /* a phase handler that finalizes calls this again: once is enough */
@@ -232,8 +230,6 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
         c->read->pending_eof = 1;
     }
 
-    cache = ngx_chat_http_cache(sr);
-
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
                    "chat publish done: %i, %ui", rc, status);
 
@@ -245,10 +241,10 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
                       "the message is stored, clients find it when they "
                       "catch up", &sr->uri, status);
 
-        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISH_FAILED);
+        ngx_chat_http_count(sr, NGX_CHAT_COUNT_PUBLISH_FAILED);
 
     } else {
-        ngx_chat_cache_count(cache, NGX_CHAT_COUNT_PUBLISHED);
+        ngx_chat_http_count(sr, NGX_CHAT_COUNT_PUBLISHED);
     }
 
     /* where the client has left, this ends the request: let somebody run it */

@@ -292,7 +292,7 @@ ngx_chat_session_throttle(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "chat log-in throttled for %ui seconds", wait);
 
-    ngx_chat_cache_count(cache, NGX_CHAT_COUNT_LOGIN_THROTTLED);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_LOGIN_THROTTLED);
 
     ctx->retry_after = wait;
 
@@ -422,7 +422,7 @@ ngx_chat_session_wrong(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_cache_failed(cache, &login->name_key, NGX_CHAT_SESSION_HALF);
     ngx_chat_cache_failed(cache, &login->address_key, NGX_CHAT_SESSION_HALF);
 
-    ngx_chat_cache_count(cache, NGX_CHAT_COUNT_LOGIN_FAILED);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_LOGIN_FAILED);
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "chat log-in failed");
@@ -499,7 +499,7 @@ ngx_chat_session_stored(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     ctx->user = login->user.user;
 
-    ngx_chat_cache_count(ngx_chat_http_cache(r), NGX_CHAT_COUNT_LOGIN_OK);
+    ngx_chat_http_count(r, NGX_CHAT_COUNT_LOGIN_OK);
 
     if (!login->bearer
         && ngx_chat_auth_set_cookie(r, &login->token) != NGX_OK)

@@ -123,6 +123,26 @@ const ngx_chat_db_class_t  ngx_chat_sql_users = {
 };
 
 
+const ngx_chat_db_class_t *const  ngx_chat_sql_classes[] = {
+    &ngx_chat_sql_send,
+    &ngx_chat_sql_message_get,
+    &ngx_chat_sql_message_by_client,
+    &ngx_chat_sql_messages_page,
+    &ngx_chat_sql_messages_before,
+    &ngx_chat_sql_messages_after,
+    &ngx_chat_sql_conversations,
+    &ngx_chat_sql_read,
+    &ngx_chat_sql_users,
+    &ngx_chat_sql_user_by_name,
+    &ngx_chat_sql_user_by_id,
+    &ngx_chat_sql_session_get,
+    &ngx_chat_sql_session_create,
+    &ngx_chat_sql_session_delete,
+    &ngx_chat_sql_password_set,
+    NULL
+};
+
+
 static void
 ngx_chat_sql_setup_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)

@@ -68,6 +68,9 @@ typedef struct {
 /* the schema's version, as setup of ngx_chat_db_create() */
 extern const ngx_chat_db_class_t  ngx_chat_sql_setup;
 
+/* all the others, in the order of NGX_CHAT_METRICS_QUERIES; ends with NULL */
+extern const ngx_chat_db_class_t *const  ngx_chat_sql_classes[];
+
 
 /* session_get, session_delete: by hash */
 

@@ -57,6 +57,7 @@ struct ngx_chat_subscribers_s {
     ngx_uint_t                  revision;      /* revocations seen */
     ngx_event_t                 event;
     ngx_chat_db_t              *db;
+    ngx_chat_metrics_t         *metrics;
     ngx_shm_zone_t             *zone;          /* NULL: no chat_zone */
 };
 
@@ -83,6 +84,7 @@ ngx_chat_subscribers_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     ngx_queue_init(&subs->queue);
 
     subs->db = chmcf->worker->db;
+    subs->metrics = chmcf->worker->metrics;
     subs->zone = chmcf->zone;
     subs->revision = ngx_chat_cache_revision(subs->zone ? subs->zone->data
                                                         : NULL);
@@ -132,6 +134,7 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     cln->handler = ngx_chat_subscriber_remove;
 
     ngx_queue_insert_tail(&subs->queue, &sub->queue);
+    subs->metrics->gauges[NGX_CHAT_GAUGE_SOCKETS]++;
 
     if (!subs->event.timer_set) {
 
@@ -158,6 +161,7 @@ ngx_chat_subscriber_remove(void *data)
     }
 
     ngx_queue_remove(&sub->queue);
+    sub->subscribers->metrics->gauges[NGX_CHAT_GAUGE_SOCKETS]--;
 }
 
 
