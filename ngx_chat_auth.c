@@ -650,7 +650,8 @@ ngx_chat_auth_own_origin(ngx_http_request_t *r, ngx_str_t *origin)
         return NGX_DECLINED;
     }
 
-    tls = (p - origin->data == 5);
+    tls = (p - origin->data == 5
+           && ngx_strncasecmp(origin->data, (u_char *) "https", 5) == 0);
 
     host.data = p + 3;
 

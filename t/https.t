@@ -98,3 +98,4 @@ my @send = (POST => '/api/v1/message/', '{"recipient":"u2","body":"x"}',
 
 is(https(@send, "Origin: https://localhost:$Port")->code, 201, 'https');
 is(https(@send, "Origin: http://localhost:$Port")->code, 403, 'http');
+is(https(@send, "Origin: tauri://localhost:$Port")->code, 403, 'as long');

@@ -8,7 +8,8 @@
 #include "ngx_chat_auth.c"
 
 
-static ngx_uint_t fuzz_cookie_named(u_char *start, u_char *value);
+static ngx_uint_t fuzz_cookie_named(u_char *start, u_char *value,
+    const char *name);
 static void fuzz_cookie_header(ngx_http_request_t *r, ngx_str_t *line);
 static ngx_table_elt_t *fuzz_cookie_find(ngx_http_request_t *r,
     const char *name);
@@ -25,7 +26,10 @@ static ngx_array_t  fuzz_cookie_allowed = { fuzz_cookie_origins, 1, 0, 1,
                                             NULL };
 
 
-/* headers, a line each: whose session is it, and may this page use it? */
+/*
+ * Headers, a line each: whose session is it, and may this page use it?  A first
+ * line "https" is for a site that is.
+ */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -50,6 +54,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pool = r->pool;
 
     fuzz_chlcf.origins = &fuzz_cookie_allowed;
+    fuzz_chlcf.secure = (size > 5 && memcmp(data, "https\n", 6) == 0)
+                        ? NGX_CHAT_SECURE_ON : NGX_CHAT_SECURE_AUTO;
 
 #if (nginx_version < 1023000)
     fuzz_assert(ngx_array_init(&r->headers_in.cookies, pool, 2,
@@ -83,7 +89,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             /* it is the cookie's */
 
             fuzz_assert(memchr(token.data, ';', token.len) == NULL
-                        && fuzz_cookie_named(text.data, token.data));
+                        && fuzz_cookie_named(text.data, token.data,
+                                             fuzz_chlcf.secure
+                                             == NGX_CHAT_SECURE_ON
+                                             ? "__Host-sessionid"
+                                             : "sessionid"));
             fuzz_assert(ctx.foreign == !fuzz_cookie_own(r));
         }
     }
@@ -95,12 +105,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 
-/* stands "sessionid = " in front of it? */
+/* stands the name and " = " in front of it, and nothing before that? */
 
 static ngx_uint_t
-fuzz_cookie_named(u_char *start, u_char *value)
+fuzz_cookie_named(u_char *start, u_char *value, const char *name)
 {
     u_char  *p;
+    size_t   len;
 
     for (p = value; p > start && p[-1] == ' '; p--) { /* void */ }
 
@@ -112,7 +123,17 @@ fuzz_cookie_named(u_char *start, u_char *value)
         p--;
     }
 
-    return p - start >= 9 && strncasecmp((char *) p - 9, "sessionid", 9) == 0;
+    len = strlen(name);
+
+    if ((size_t) (p - start) < len
+        || strncasecmp((char *) p - len, name, len) != 0)
+    {
+        return 0;
+    }
+
+    p -= len;
+
+    return p == start || memchr(" ;,\n", p[-1], 4) != NULL;
 }
 
 
@@ -255,6 +276,8 @@ fuzz_cookie_is_own(ngx_http_request_t *r, ngx_table_elt_t *h)
 
         own = strcasecmp(text, "https://app.example") == 0
               || (r->headers_in.host
+                  && (fuzz_chlcf.secure != NGX_CHAT_SECURE_ON
+                      || strncasecmp(text, "https:", 6) == 0)
                   && strlen(host) == r->headers_in.host->value.len
                   && strncasecmp(host,
                                  (char *) r->headers_in.host->value.data,
