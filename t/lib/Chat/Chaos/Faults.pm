@@ -1,0 +1,236 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+package Chat::Chaos::Faults;
+
+# What befalls the site: nginx and its database, each by a process of its own,
+# so that troubles meet.
+
+use strict;
+use warnings;
+
+use Chat;
+use Chat::Chaos;
+use Chat::Site;
+use Time::HiRes qw(sleep time);
+
+# kind => how often, of all weights
+my %nginx = (worker => 8, reload => 4, master => 2, upgrade => 2);
+my %database = (kill => 3, stop => 3);
+
+# seconds that a new server may take to be there
+my $limit = 30;
+
+
+sub weighed {
+    my (%weight) = @_;
+
+    return pick(map { ($_) x $weight{$_} } sort keys %weight);
+}
+
+
+# nginx SITE, TOLD: until the end, with all of it running then
+
+sub nginx {
+    my ($site, $told) = @_;
+
+    my %done;
+
+    until (pause($told, between(0.1, 3))) {
+        my $kind = weighed(%nginx);
+
+        __PACKAGE__->can($kind)->($site);
+        $done{$kind}++;
+    }
+
+    return \%done;
+}
+
+
+# killed PIDS: so that the log's "exited on signal 9" is known to be ours
+
+sub killed {
+    my ($kind, @pids) = @_;
+
+    note_fault($kind, "kill -9 @pids");
+    Chat::Site::end_all(@pids) or die "@pids do not end\n";
+}
+
+
+sub worker {
+    my ($site) = @_;
+
+    my @workers = $site->workers($site->master);
+
+    return if !@workers;
+
+    killed(worker => chance(0.2) ? @workers : pick(@workers));
+}
+
+
+sub reload {
+    my ($site) = @_;
+
+    for (1 .. (chance(0.2) ? 3 : 1)) {
+        note_fault(reload => 'HUP ' . $site->master);
+        kill HUP => $site->master;
+        sleep between(0, 0.3);
+    }
+}
+
+
+sub master {
+    my ($site) = @_;
+
+    killed(master => $site->processes);
+    sleep between(0, 1);
+    $site->start_nginx;
+    note_fault(master => 'started ' . $site->master);
+}
+
+
+# upgrade: the old one's workers end gracefully, the new one listens on the same
+# sockets
+
+sub upgrade {
+    my ($site) = @_;
+
+    my $old = $site->master;
+
+    # one upgrade after the other is all that nginx can do
+    Chat::Site::wait_for(sub { !$site->master('nginx.pid.oldbin') }, $limit)
+        or die "the old master process does not end\n";
+
+    note_fault(upgrade => "USR2 $old");
+    kill USR2 => $old;
+
+    my $new;
+
+    Chat::Site::wait_for(sub {
+        $new = $site->master;
+        return $new && $new != $old && $site->workers($new);
+    }, $limit) or die "no new master process\n";
+
+    sleep between(0, 0.5);
+    killed(upgrade => pick($site->workers($new))) if chance(0.2);
+
+    note_fault(upgrade => "WINCH $old, new $new");
+    kill WINCH => $old;
+    sleep between(0, 1);
+    note_fault(upgrade => "QUIT $old");
+    kill QUIT => $old;
+}
+
+
+# database SITE, TOLD: until the end, with the server running then
+
+sub database {
+    my ($site, $told) = @_;
+
+    my %done;
+
+    until (pause($told, between(1, 6))) {
+        my $kind = weighed(%database);
+
+        __PACKAGE__->can("db_$kind")->($site);
+        $done{"db_$kind"}++;
+    }
+
+    return \%done;
+}
+
+
+sub db_kill {
+    my ($site) = @_;
+
+    killed(db_kill => $site->db_pid);
+    sleep between(0, 2);
+    $site->start_db;
+    $site->wait_db($limit) or die "the database does not come back\n";
+    note_fault(db_kill => 'started ' . $site->db_pid);
+}
+
+
+sub db_stop {
+    my ($site) = @_;
+
+    my $pid = $site->db_pid;
+
+    note_fault(db_stop => "STOP $pid");
+    kill STOP => $pid;
+    sleep between(1, 6);
+
+    # what a server has half done when it dies
+    if (chance(0.2)) {
+        db_kill($site);
+        return;
+    }
+
+    kill CONT => $pid;
+    note_fault(db_stop => "CONT $pid");
+}
+
+
+# late TOLD, NAMES: transactions that take their ids long before they commit,
+# as a send would whose server is slow.  Returns how many.
+
+sub late {
+    my ($told, $name, @people) = @_;
+
+    my %done = (committed => 0, rolled_back => 0, lost => 0);
+
+    for (my $n = 0; !pause($told, between(0.2, 1.5)); $n++) {
+        my $end = chance(0.8) ? 'committed' : 'rolled_back';
+        my $db = eval { connect_db() };
+
+        eval { late_one($told, $db, "late-$name-$n", $end, @people); 1 }
+            or $end = 'lost';
+
+        # of a server that has gone this fails too
+        eval { $db->disconnect };
+
+        $done{$end}++;
+    }
+
+    return \%done;
+}
+
+
+sub late_one {
+    my ($told, $db, $marker, $end, @people) = @_;
+
+    my ($from, $to) = (pick(@people), pick(@people));
+
+    $db->begin_work;
+
+    # slots of its own: nobody shall wait for these
+    $db->do('INSERT INTO chat_writing (slot, floor_id)
+             SELECT 1000000 + CONNECTION_ID() % 256, COALESCE(MAX(id), 0) + 1
+             FROM chat_message
+             ON DUPLICATE KEY UPDATE turn = turn + 1,
+                                     floor_id = VALUES(floor_id)');
+
+    $db->do('INSERT INTO chat_message
+                    (sender_id, recipient_id, created_at, client_id, body)
+             SELECT s.id, r.id, UTC_TIMESTAMP(6), ?, ?
+             FROM chat_user s, chat_user r
+             WHERE s.username = ? AND r.username = ?',
+            undef, $marker, $marker, $from, $to);
+
+    pause($told, between(0.1, 4));
+
+    $db->do('INSERT INTO chat_conversation
+                    (lo_id, hi_id, message_count, last_message_id)
+             SELECT lo_id, hi_id, 1, id FROM chat_message
+             WHERE id = LAST_INSERT_ID()
+             ON DUPLICATE KEY UPDATE
+                    message_count = message_count + 1,
+                    last_message_id = GREATEST(last_message_id,
+                                               VALUES(last_message_id))');
+
+    $end eq 'committed' ? $db->commit : $db->rollback;
+}
+
+
+1;

@@ -1,0 +1,245 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+package Chat::Chaos::Senders;
+
+# People who send, and do not give up.  Each message begins with a word of its
+# own, its marker, by which it is found again in the database.
+
+use strict;
+use warnings;
+
+use Chat;
+use Chat::Chaos;
+use Chat::Wire;
+use Mojo::IOLoop;
+use Mojo::UserAgent;
+use Time::HiRes qw(time);
+
+# seconds: an answer that takes longer will never come; and how long to go on
+# with what is unclear when the end has come
+my $PATIENCE = 20;
+my $REST = 40;
+
+
+# --- with a key ------------------------------------------------------------
+
+# keyed TOLD, PEOPLE: each message has a key, and is sent again by it until
+# there is an answer.  Returns
+#
+#   sent            how many
+#   acknowledged    { MARKER => ID }
+#   unclear         [MARKERS] without an answer in the end
+#   refused         { MARKER => STATUS } of answers that make no sense
+#   differing       [MARKERS] that got two ids
+#   codes           { STATUS => how often }, "none" without an answer, "hung"
+#                   where it took longer than anybody waits
+
+sub keyed {
+    my ($told, @people) = @_;
+
+    my $self = {
+        people => \@people, sent => 0, waiting => {}, n => 0,
+        agent => Mojo::UserAgent->new(max_connections => 32,
+                                      connect_timeout => 5,
+                                      inactivity_timeout => 0),
+        map { $_ => {} } qw(acknowledged refused codes differing),
+    };
+
+    Mojo::IOLoop->singleton->reactor->io($told => sub {
+        Mojo::IOLoop->singleton->reactor->remove($told);
+        $self->{ending} = 1;
+        Mojo::IOLoop->timer($REST => sub { Mojo::IOLoop->stop });
+        done($self);
+    })->watch($told, 1, 0);
+
+    send_next($self, $_) for @people;
+
+    Mojo::IOLoop->start;
+
+    return {
+        (map { $_ => $self->{$_} } qw(sent acknowledged refused codes)),
+        unclear => [sort keys %{ $self->{waiting} }],
+        differing => [sort keys %{ $self->{differing} }],
+    };
+}
+
+
+sub done {
+    my ($self) = @_;
+
+    Mojo::IOLoop->stop if $self->{ending} && !%{ $self->{waiting} };
+}
+
+
+sub send_next {
+    my ($self, $who) = @_;
+
+    return done($self) if $self->{ending};
+
+    my $marker = 'key-' . ++$self->{n};
+    my $message = {
+        who => $who, marker => $marker, to => pick(@{ $self->{people} }),
+        body => text($marker),
+    };
+
+    $self->{waiting}{$marker} = $message;
+    $self->{sent}++;
+
+    # twice at the same time, now and then: only one may be stored
+    attempt($self, $message) for 1 .. (chance(0.05) ? 2 : 1);
+}
+
+
+# text MARKER: now and then a long one
+
+sub text {
+    my ($marker) = @_;
+
+    return "$marker " . 'x' x (chance(0.05) ? rand 3000 : rand 100) . '.';
+}
+
+
+sub attempt {
+    my ($self, $message) = @_;
+
+    my ($who, $marker) = @$message{qw(who marker)};
+    my $json = { recipient => $message->{to}, body => $message->{body} };
+    my $headers = { Cookie => 'sessionid=' . token($who) };
+
+    # two ways to say the same
+    chance(0.5) ? ($json->{client_id} = $marker)
+                : ($headers->{'Idempotency-Key'} = $marker);
+
+    # some are impatient, and leave in the middle of it
+    my $patience = chance(0.05) ? between(0.001, 0.3) : $PATIENCE;
+    my $begin = time();
+
+    $self->{agent}->request_timeout($patience)->post(
+        url('/api/v1/message/') => $headers => json => $json => sub {
+            my (undef, $tx) = @_;
+
+            my $error = $tx->error;
+            my $code = $error ? $error->{code} // 'none' : $tx->res->code;
+
+            $code = 'hung'
+                if $code eq 'none' && $patience == $PATIENCE
+                   && time() - $begin > $PATIENCE - 1;
+
+            answered($self, $message, $code, $tx->res);
+        }
+    );
+}
+
+
+sub answered {
+    my ($self, $message, $code, $res) = @_;
+
+    my $marker = $message->{marker};
+
+    $self->{codes}{$code}++;
+
+    if ($code eq '200' || $code eq '201') {
+        my $id = $res->json->{id};
+        my $first = $self->{acknowledged}{$marker} //= $id;
+
+        $self->{differing}{$marker} = 1 if $id != $first;
+
+    } elsif ($code =~ /^5/ || $code !~ /\d/) {
+        $self->{refused}{$marker} = '503 without Retry-After'
+            if $code eq '503' && !$res->headers->header('Retry-After');
+
+        Mojo::IOLoop->timer(between(0.02, 0.5) => sub {
+            attempt($self, $message)
+                unless exists $self->{acknowledged}{$marker};
+        });
+        return;
+
+    } else {
+        $self->{refused}{$marker} = $code;
+    }
+
+    # one of two at the same time may be the second to hear
+    return if !delete $self->{waiting}{$marker};
+
+    Mojo::IOLoop->timer(between(0, 0.15) => sub {
+        send_next($self, $message->{who});
+    });
+
+    done($self);
+}
+
+
+# --- without one -----------------------------------------------------------
+
+# cutters TOLD, NAME, PEOPLE: whole requests, half ones, two at a time, on
+# connections that end at some point, and no second try.  Returns
+#
+#   sent            how many requests were whole
+#   acknowledged    { MARKER => ID }
+#   halves          [MARKERS] that must not be stored
+#   codes           as above
+
+sub cutters {
+    my ($told, $name, @people) = @_;
+
+    my $self = { sent => 0, acknowledged => {}, halves => [], codes => {} };
+
+    for (my $n = 0; !pause($told, between(0, 0.1)); $n++) {
+        eval { cut($self, "cut-$name-$n", @people); 1 }
+            or $self->{codes}{none}++;
+    }
+
+    return $self;
+}
+
+
+sub cut {
+    my ($self, $marker, @people) = @_;
+
+    my @markers = ($marker, chance(0.2) ? "$marker-b" : ());
+    my @requests = map {
+        wire(POST => '/api/v1/message/', as => pick(@people), json =>
+             '{"recipient":"' . pick(@people) . '","body":"' . text($_) . '"}')
+    } @markers;
+
+    my $socket = dial();
+
+    if (chance(0.3)) {
+        my $half = pop @markers;
+
+        push @{ $self->{halves} }, $half;
+        $requests[-1] = substr $requests[-1], 0,
+                               1 + int rand(length($requests[-1]) - 1);
+    }
+
+    $self->{sent} += @markers;
+
+    # in two parts, with time to be read in between
+    my $bytes = join '', @requests;
+    my $at = int rand length $bytes;
+
+    send_all($socket, substr $bytes, 0, $at);
+    select undef, undef, undef, between(0, 0.01) if chance(0.5);
+    send_all($socket, substr $bytes, $at);
+
+    my $rest = '';
+
+    for my $sent (chance(0.5) ? @markers : ()) {
+        my $answer = read_answer($socket, rest => \$rest,
+                                 seconds => $PATIENCE);
+        my $code = $answer->{code} || ($answer->{closed} ? 'none' : 'hung');
+
+        $self->{codes}{$code}++;
+        last if $code =~ /\D/;
+
+        ($self->{acknowledged}{$sent}) = $answer->{body} =~ /"id":(\d+)/
+            if $code == 201;
+    }
+
+    chance(0.5) ? reset_by_peer($socket) : close $socket;
+}
+
+
+1;

@@ -1,0 +1,357 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+package Chat::Site;
+
+# A database server and an nginx of a test's own, which may be killed.
+#
+#   BEGIN { $site = Chat::Site->new(FOLDER); $site->start_db; $site->prepare }
+#   use Chat;                  its tables, accounts and port are this site's
+#
+#   $site->configure(Chat::example());
+#   $site->start_nginx;
+#   end_all($site->processes);      masters and workers
+#
+# Each method works in any process that has the object, for what runs is known
+# by files.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Path qw(make_path remove_tree);
+use File::Temp qw(tempdir);
+use IO::Socket::INET;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+my $Top = abs_path(dirname(__FILE__) . '/../../..');
+
+# as root, servers that give their rights up could not write to our folders
+my $User = $> == 0 ? 'root' : undef;
+
+
+sub new {
+    my ($class, $dir) = @_;
+
+    remove_tree($dir);
+    make_path("$dir/tmp", "$dir/deaths");
+
+    # a socket's path is short
+    my $self = bless {
+        dir => $dir, owner => $$, run => tempdir(CLEANUP => 1),
+        nginx => $ENV{TEST_NGINX_BINARY} // find('nginx'),
+    }, $class;
+
+    # a nginx with sanitizers tells by itself
+    if (!$ENV{TEST_NGINX_BINARY}) {
+        $self->sh("cc -O2 -fPIC -shared -o $dir/backtrace.so",
+                  "$Top/t/lib/backtrace.c");
+        $self->{preload} = "LD_PRELOAD=$dir/backtrace.so";
+    }
+
+    $self->{port} = free_port();
+    $self->{socket} = "$self->{run}/db.sock";
+
+    $self->sh('mariadb-install-db --no-defaults --force --skip-test-db',
+              $User ? "--user=$User" : (), "--datadir=$dir/data",
+              '--auth-root-authentication-method=normal');
+
+    return $self;
+}
+
+
+# free_port: below those that the kernel gives to outgoing connections
+
+sub free_port {
+    for ( ;; ) {
+        my $port = 10000 + int rand 20000;
+
+        return $port if IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port",
+                                              Listen => 1, ReuseAddr => 1);
+    }
+}
+
+
+sub sh {
+    my ($self, @command) = @_;
+
+    # the last redirection counts: a command may have another input
+    system("</dev/null >>$self->{dir}/commands.log 2>&1 @command") == 0
+        or die "@command\n", slurp("$self->{dir}/commands.log");
+}
+
+
+# find PROGRAM: nginx that upgrades itself looks on no path
+
+sub find {
+    my ($program) = @_;
+
+    my ($path) = grep { -x } map { "$_/$program" } split /:/, $ENV{PATH};
+
+    return $path // die "no $program on $ENV{PATH}\n";
+}
+
+
+sub slurp {
+    my ($path) = @_;
+
+    open my $file, '<', $path or return '';
+    local $/;
+    return scalar(<$file>) // '';
+}
+
+
+sub put {
+    my ($path, $text) = @_;
+
+    open my $file, '>', $path or die "$path: $!\n";
+    print $file $text;
+    close $file or die "$path: $!\n";
+}
+
+
+# --- processes -------------------------------------------------------------
+
+# alive PID: nobody may have asked yet how it ended
+
+sub alive {
+    my ($pid) = @_;
+
+    return slurp("/proc/$pid/stat") =~ /\) [^ZX] /;
+}
+
+
+# wait_for CONDITION, SECONDS: whether it came true in time
+
+sub wait_for {
+    my ($condition, $seconds) = @_;
+
+    my $end = time() + $seconds;
+
+    until ($condition->()) {
+        return 0 if time() > $end;
+        sleep 0.02;
+    }
+
+    return 1;
+}
+
+
+# end_all PIDS: at once
+
+sub end_all {
+    my (@pids) = @_;
+
+    kill KILL => $_ for @pids;
+
+    return wait_for(sub { !grep { alive($_) } @pids }, 20);
+}
+
+
+# --- database --------------------------------------------------------------
+
+sub db_pid {
+    my ($self) = @_;
+
+    my ($pid) = slurp("$self->{dir}/db.pid") =~ /^(\d+)$/ or return;
+
+    return alive($pid)
+           && slurp("/proc/$pid/cmdline") =~ m{\Q$self->{dir}\E/} ? $pid : ();
+}
+
+
+# start_db: what is committed there survives "kill -9"
+
+sub start_db {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+
+    unlink $self->{socket};
+
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', "$dir/db.log";
+        open STDERR, '>&', \*STDOUT;
+
+        exec 'mariadbd', '--no-defaults', $User ? "--user=$User" : (),
+             "--datadir=$dir/data", "--socket=$self->{socket}",
+             '--skip-networking', '--character-set-server=utf8mb4',
+             '--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
+             '--innodb-flush-log-at-trx-commit=1', '--max-connections=400'
+            or POSIX::_exit(1);
+    }
+
+    put("$dir/db.pid", "$pid\n");
+}
+
+
+# wait_db SECONDS: whether it answers
+
+sub wait_db {
+    my ($self, $seconds) = @_;
+
+    return wait_for(sub {
+        waitpid -1, 1;
+        return system("mariadb --defaults-file=$self->{dir}/client.cnf"
+                      . ' -e "SELECT 1" >/dev/null 2>&1') == 0;
+    }, $seconds);
+}
+
+
+# --- what Chat.pm wants ----------------------------------------------------
+
+sub prepare {
+    my ($self) = @_;
+
+    my ($dir, $socket) = @$self{qw(dir socket)};
+
+    put("$dir/client.cnf", "[client]\nuser=root\nsocket=$socket\n");
+    put("$dir/chat.password", "pw-Rm4kTz\n");
+    chmod 0600, "$dir/chat.password";
+
+    $self->wait_db(60) or die "no database\n", slurp("$dir/db.log");
+
+    put("$dir/account.sql",
+        "CREATE DATABASE chat;\n"
+        . "CREATE USER 'chat'\@'localhost' IDENTIFIED BY 'pw-Rm4kTz';\n");
+
+    # grants want the tables to be there
+    my $client = "mariadb --defaults-file=$dir/client.cnf";
+
+    $self->sh("$client <$dir/account.sql");
+    $self->sh("$client chat <$Top/sql/schema.sql");
+    $self->sh("$client chat <$Top/sql/grants.sql");
+
+    $ENV{TEST_NGINX_CHAT_SOCKET} = $socket;
+    $ENV{TEST_NGINX_CHAT_PASSWORD_FILE} = "$dir/chat.password";
+    $ENV{TEST_NGINX_CHAT_DB} = 'chat';
+    $ENV{CHAT_TEST_CNF} = "$dir/client.cnf";
+    $ENV{TEST_NGINX_PORT} = $self->{port};
+}
+
+
+# --- nginx -----------------------------------------------------------------
+
+# configure HTTP, SERVER: the two parts of nginx.conf.example, by Chat::example
+
+sub configure {
+    my ($self, $http, $server) = @_;
+
+    my $dir = $self->{dir};
+    my $modules = join '', map { "load_module $_;\n" }
+                               split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
+    my $temp = join '', map { "${_}_temp_path $dir/tmp/$_;\n" }
+                            qw(client_body proxy fastcgi uwsgi scgi);
+
+    put("$dir/nginx.conf",
+        ($User ? "user $User;\n" : '')
+        . "pid $dir/nginx.pid;\nerror_log $dir/error.log info;\n$modules"
+        . join('', map { "env $_;\n" } qw(LD_PRELOAD BACKTRACE ASAN_OPTIONS
+                                          LSAN_OPTIONS UBSAN_OPTIONS))
+        . 'worker_processes ' . ($ENV{CHAT_WORKERS} // 2) . ";\n"
+        . "worker_shutdown_timeout 10s;\n"
+        . "events { worker_connections 1024; }\n"
+        . "http {\naccess_log off;\n$temp$http"
+        . "server {\nlisten 127.0.0.1:$self->{port};\n$server}\n}\n");
+}
+
+
+# start_nginx: of what it becomes the session is known
+
+sub start_nginx {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+
+    $self->sh("BACKTRACE=$dir/deaths", $self->{preload} // (), $self->{nginx},
+              "-p $dir/ -c $dir/nginx.conf");
+    put("$self->{dir}/session", $self->master . "\n");
+}
+
+
+# master [FILE]: the one that signals go to, or the one before it
+
+sub master {
+    my ($self, $file) = @_;
+
+    my ($pid) = slurp("$self->{dir}/" . ($file // 'nginx.pid')) =~ /^(\d+)$/
+        or return;
+
+    return alive($pid)
+           && slurp("/proc/$pid/cmdline") =~ m{\Q$self->{dir}\E/} ? $pid : ();
+}
+
+
+# workers MASTER: those that take connections
+
+sub workers {
+    my ($self, $master) = @_;
+
+    return grep { slurp("/proc/$_/cmdline") =~ /worker process(?! is shut)/ }
+                split ' ', slurp("/proc/$master/task/$master/children");
+}
+
+
+# death PID: the calls that led to it, innermost first, or ''
+
+sub death {
+    my ($self, $pid) = @_;
+
+    return join '', grep { /^\s*#\d|^\S+\(/ } map { /.*\n/g }
+                    slurp(death_file($self, $pid));
+}
+
+
+sub death_file {
+    my ($self, $pid) = @_;
+
+    my ($reports) = ($ENV{ASAN_OPTIONS} // '') =~ /log_path=([^:]+)/;
+
+    return $reports ? "$reports.$pid" : "$self->{dir}/deaths/$pid";
+}
+
+
+# forgive PID: its report shall not be counted
+
+sub forgive {
+    my ($self, $pid) = @_;
+
+    rename death_file($self, $pid), "$self->{dir}/deaths/$pid.forgiven";
+}
+
+
+# processes: all of this nginx, orphans and other generations too
+
+sub processes {
+    my ($self) = @_;
+
+    my ($session) = slurp("$self->{dir}/session") =~ /^(\d+)$/ or return;
+
+    # pid (name) state parent group session
+    return sort { $a <=> $b }
+                map { /^(\d+) .*\) [^ZX] \d+ \d+ $session / ? $1 : () }
+                map { slurp($_) } glob '/proc/[0-9]*/stat';
+}
+
+
+# --- the end ---------------------------------------------------------------
+
+sub DESTROY {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+
+    # this may be the end of the test, with its exit status in here
+    local $?;
+
+    end_all($self->processes, $self->db_pid);
+}
+
+
+1;
