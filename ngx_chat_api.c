@@ -13,6 +13,7 @@
 #include "ngx_chat_message.h"
 #include "ngx_chat_people.h"
 #include "ngx_chat_session.h"
+#include "ngx_chat_status.h"
 
 
 static const ngx_chat_endpoint_t *ngx_chat_api_route(ngx_http_request_t *r,
@@ -38,51 +39,61 @@ static void ngx_chat_api_cleanup(void *data);
 static const ngx_chat_endpoint_t  ngx_chat_api_endpoints[] = {
 
     { ngx_string("message/"), ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_MESSAGES,
       ngx_chat_message_list, ngx_chat_message_create, NULL,
       ngx_string("GET, POST, HEAD, OPTIONS"),
       ngx_string("Message Model List"), 0 },
 
     { ngx_string("message/"), ngx_null_string, NGX_CHAT_PATH_ID,
+      NGX_CHAT_REQUEST_MESSAGE,
       ngx_chat_message_get, NULL, NULL,
       ngx_string("GET, POST, HEAD, OPTIONS"),
       ngx_string("Message Model Instance"), 0 },
 
     { ngx_string("user/"), ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_USERS,
       ngx_chat_user_list, NULL, NULL,
       ngx_string("GET, HEAD, OPTIONS"),
       ngx_string("User Model List"), 0 },
 
     { ngx_string("user/"), ngx_null_string, NGX_CHAT_PATH_ID,
+      NGX_CHAT_REQUEST_USER,
       ngx_chat_user_get, NULL, NULL,
       ngx_string("GET, HEAD, OPTIONS"),
       ngx_string("User Model Instance"), 0 },
 
     { ngx_string("conversation/"), ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_CONVERSATIONS,
       ngx_chat_conversation_list, NULL, NULL,
       ngx_string("GET, HEAD, OPTIONS"),
       ngx_string("Conversation List"), 0 },
 
     { ngx_string("conversation/"), ngx_string("read/"), NGX_CHAT_PATH_NAME,
+      NGX_CHAT_REQUEST_READ,
       NULL, ngx_chat_conversation_read, NULL,
       ngx_string("POST, OPTIONS"),
       ngx_string("Conversation Read Mark"), 0 },
 
     { ngx_string("session/"), ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_SESSION,
       ngx_chat_session_get, ngx_chat_session_create, ngx_chat_session_delete,
       ngx_string("GET, POST, DELETE, HEAD, OPTIONS"),
       ngx_string("Session"), 1 },
 
     { ngx_string("password/"), ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_PASSWORD,
       NULL, ngx_chat_session_password, NULL,
       ngx_string("POST, OPTIONS"),
       ngx_string("Password"), 0 },
 
     { ngx_string(""), ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_ROOT,
       ngx_chat_http_root, NULL, NULL,
       ngx_string("GET, HEAD, OPTIONS"),
       ngx_string("Api Root"), 0 },
 
     { ngx_null_string, ngx_null_string, NGX_CHAT_PATH_PLAIN,
+      NGX_CHAT_REQUEST_MAX,
       NULL, NULL, NULL, ngx_null_string, ngx_null_string, 0 }
 };
 
@@ -91,14 +102,26 @@ static const ngx_chat_endpoint_t  ngx_chat_api_endpoints[] = {
 
 static const ngx_chat_endpoint_t  ngx_chat_api_login = {
     ngx_null_string, ngx_null_string, NGX_CHAT_PATH_PLAIN,
+    NGX_CHAT_REQUEST_LOGIN,
     ngx_chat_session_form, ngx_chat_session_login, NULL,
     ngx_string("GET, POST, HEAD, OPTIONS"), ngx_string("Login"), 1
 };
 
 static const ngx_chat_endpoint_t  ngx_chat_api_logout = {
     ngx_null_string, ngx_null_string, NGX_CHAT_PATH_PLAIN,
+    NGX_CHAT_REQUEST_LOGOUT,
     ngx_chat_session_logout, ngx_chat_session_logout, NULL,
     ngx_string("GET, POST, HEAD, OPTIONS"), ngx_string("Logout"), 1
+};
+
+
+/* chat_status: what is asked for is the location's */
+
+static const ngx_chat_endpoint_t  ngx_chat_api_status = {
+    ngx_null_string, ngx_null_string, NGX_CHAT_PATH_PLAIN,
+    NGX_CHAT_REQUEST_MAX,
+    ngx_chat_status_get, NULL, NULL,
+    ngx_string("GET, HEAD, OPTIONS"), ngx_string("Status"), 0
 };
 
 
@@ -193,6 +216,23 @@ ngx_chat_api_logout_handler(ngx_http_request_t *r)
     if (ngx_chat_auth_origin(r) != NGX_OK) {
         return ngx_chat_api_begin(r, ctx, ngx_chat_http_foreign);
     }
+
+    return ngx_chat_api_begin(r, ctx, ngx_chat_api_first(r, ctx->endpoint));
+}
+
+
+ngx_int_t
+ngx_chat_api_status_handler(ngx_http_request_t *r)
+{
+    ngx_chat_ctx_t  *ctx;
+
+    ctx = ngx_chat_auth_ctx(r);
+
+    if (ctx == NULL || r != r->main) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->endpoint = &ngx_chat_api_status;
 
     return ngx_chat_api_begin(r, ctx, ngx_chat_api_first(r, ctx->endpoint));
 }
@@ -330,6 +370,10 @@ ngx_chat_api_begin(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     cln->data = ctx;
 
     ctx->next = step;
+
+    if (ctx->endpoint) {
+        ctx->request = ctx->endpoint->request;
+    }
 
     if (r->method == NGX_HTTP_POST && ctx->endpoint
         && step == ctx->endpoint->post)
@@ -472,6 +516,8 @@ ngx_chat_api_query_done(ngx_chat_db_job_t *job)
 
     ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
     ctx->job = NULL;
+    ctx->db_time += job->time;
+    ctx->db_asked = 1;
 
     if (job->rc == NGX_BUSY) {
         ctx->next = ngx_chat_http_unavailable;

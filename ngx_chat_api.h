@@ -13,14 +13,16 @@
 
 /*
  * The routes, the runner of steps, and the answers.  The endpoints themselves
- * live in ngx_chat_message.c, ngx_chat_people.c and ngx_chat_session.c.
+ * live in ngx_chat_message.c, ngx_chat_people.c, ngx_chat_session.c and
+ * ngx_chat_status.c.
  */
 
 
-/* content handlers: chat_api, chat_login, chat_logout */
+/* content handlers: chat_api, chat_login, chat_logout, chat_status */
 ngx_int_t ngx_chat_api_handler(ngx_http_request_t *r);
 ngx_int_t ngx_chat_api_login_handler(ngx_http_request_t *r);
 ngx_int_t ngx_chat_api_logout_handler(ngx_http_request_t *r);
+ngx_int_t ngx_chat_api_status_handler(ngx_http_request_t *r);
 
 /* goes on with ctx->next; the only place that finalizes a request of ours */
 void ngx_chat_api_run(ngx_http_request_t *r);

@@ -31,6 +31,7 @@ typedef struct {
 } ngx_chat_auth_lookup_t;
 
 
+static void ngx_chat_auth_ctx_cleanup(void *data);
 static ngx_int_t ngx_chat_auth_session(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_auth_variable(ngx_http_request_t *r,
@@ -133,20 +134,75 @@ ngx_chat_auth_variable_handler(ngx_http_request_t *r)
 ngx_chat_ctx_t *
 ngx_chat_auth_ctx(ngx_http_request_t *r)
 {
-    ngx_chat_ctx_t  *ctx;
+    ngx_chat_ctx_t       *ctx;
+    ngx_pool_cleanup_t   *cln;
+    ngx_chat_loc_conf_t  *chlcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
 
-    if (ctx == NULL) {
-        ctx = ngx_pcalloc(r->pool, sizeof(ngx_chat_ctx_t));
-        if (ctx == NULL) {
-            return NULL;
-        }
-
-        ngx_http_set_ctx(r, ctx, ngx_chat_module);
+    if (ctx) {
+        return ctx;
     }
 
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_chat_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_chat_auth_ctx_cleanup;
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_chat_ctx_t));
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    ctx->request = ngx_chat_auth_request(chlcf);
+    ctx->method = r->method;
+
+    ngx_http_set_ctx(r, ctx, ngx_chat_module);
+
     return ctx;
+}
+
+
+/* by this one it is found again, as ngx_http_realip_module does */
+
+static void
+ngx_chat_auth_ctx_cleanup(void *data)
+{
+}
+
+
+ngx_chat_ctx_t *
+ngx_chat_auth_ctx_kept(ngx_http_request_t *r)
+{
+    ngx_chat_ctx_t      *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
+
+    if (ctx || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_chat_auth_ctx_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_chat_request_e
+ngx_chat_auth_request(ngx_chat_loc_conf_t *chlcf)
+{
+    if (chlcf->api) {
+        return NGX_CHAT_REQUEST_OTHER;
+    }
+
+    return chlcf->subscriber ? NGX_CHAT_REQUEST_SOCKET : NGX_CHAT_REQUEST_MAX;
 }
 
 
@@ -337,6 +393,9 @@ ngx_chat_auth_done(ngx_chat_db_job_t *job)
     ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
     chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
     cache = ngx_chat_http_cache(r);
+
+    ctx->db_time += job->time;
+    ctx->db_asked = 1;
 
     if (job->rc != NGX_OK) {
         ctx->unavailable = 1;

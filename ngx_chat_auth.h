@@ -28,6 +28,12 @@ ngx_int_t ngx_chat_auth_variable_handler(ngx_http_request_t *r);
 /* the request's context, made when there is none; NULL: no memory */
 ngx_chat_ctx_t *ngx_chat_auth_ctx(ngx_http_request_t *r);
 
+/* the one there is, or was before an internal redirect; NULL: none */
+ngx_chat_ctx_t *ngx_chat_auth_ctx_kept(ngx_http_request_t *r);
+
+/* what requests to a location count as, as far as that is known before */
+ngx_chat_request_e ngx_chat_auth_request(ngx_chat_loc_conf_t *chlcf);
+
 /* ctx->session and ctx->hash, of the token that was sent */
 void ngx_chat_auth_identify(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 

@@ -27,6 +27,7 @@ char *ngx_chat_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_chat_conf_login(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_logout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_chat_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_positive(ngx_conf_t *cf, void *post, void *data);
 char *ngx_chat_conf_positive_msec(ngx_conf_t *cf, void *post, void *data);
 

@@ -471,7 +471,7 @@ ngx_chat_http_redirect(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    ctx->html = 1;
+    ngx_str_set(&ctx->type, "text/html; charset=utf-8");
     ngx_str_null(&ctx->body);
 
     return NGX_HTTP_MOVED_TEMPORARILY;
@@ -704,7 +704,7 @@ ngx_chat_http_send(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         /* memory may be short: the answer needs none */
 
         status = NGX_HTTP_INTERNAL_SERVER_ERROR;
-        ctx->html = 0;
+        ngx_str_null(&ctx->type);
         ngx_str_set(&ctx->body, "{\"detail\":\"Internal server error.\"}");
     }
 
@@ -719,8 +719,8 @@ ngx_chat_http_send(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     if (status == NGX_HTTP_NO_CONTENT) {
         r->header_only = 1;
 
-    } else if (ctx->html) {
-        ngx_str_set(&r->headers_out.content_type, "text/html; charset=utf-8");
+    } else if (ctx->type.len) {
+        r->headers_out.content_type = ctx->type;
 
     } else {
         ngx_str_set(&r->headers_out.content_type, "application/json");

@@ -62,6 +62,11 @@ typedef struct {
 #define NGX_CHAT_SECURE_ON      1
 #define NGX_CHAT_SECURE_AUTO    2
 
+#define NGX_CHAT_STATUS_OFF     0
+#define NGX_CHAT_STATUS_ON      1
+#define NGX_CHAT_STATUS_LIVE    2
+#define NGX_CHAT_STATUS_READY   3
+
 
 typedef struct {
     ngx_flag_t                  api;
@@ -87,6 +92,8 @@ typedef struct {
     ngx_str_t                   login_page;
     ngx_str_t                   login_redirect;
     ngx_str_t                   logout_redirect;
+
+    ngx_uint_t                  status;        /* NGX_CHAT_STATUS_… */
 } ngx_chat_loc_conf_t;
 
 
@@ -115,6 +122,12 @@ struct ngx_chat_ctx_s {
     unsigned                    overtaken:1;   /* something was revoked during
                                                   the look-up */
 
+    /* for the log phase and its variables */
+    ngx_chat_request_e          request;       /* what it counts as */
+    ngx_uint_t                  method;        /* as it came */
+    ngx_uint_t                  db_time;       /* microseconds */
+    unsigned                    db_asked:1;    /* db_time is set */
+
     /* ngx_chat_publish.c */
     ngx_str_t                   channels;      /* "5,7", or "5" */
     ngx_event_t                 publish;       /* timer, of its end */
@@ -135,10 +148,10 @@ struct ngx_chat_ctx_s {
 
     /* the answer */
     ngx_str_t                   body;
+    ngx_str_t                   type;          /* empty: JSON */
     ngx_str_t                   page;          /* with NGX_DONE */
     time_t                      retry_after;   /* seconds, 0: no header */
 
-    unsigned                    html:1;        /* body is no JSON */
     unsigned                    write:1;       /* once begun, it ignores a
                                                   client that leaves */
     unsigned                    form:1;        /* a browser's form, not API */
@@ -156,6 +169,7 @@ struct ngx_chat_endpoint_s {
     ngx_str_t                   path;         /* below the location */
     ngx_str_t                   tail;         /* behind <name> */
     ngx_chat_path_e             kind;
+    ngx_chat_request_e          request;      /* counted as */
 
     ngx_chat_step_pt            get;          /* first steps, or NULL */
     ngx_chat_step_pt            post;         /* runs when the body is read */

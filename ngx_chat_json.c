@@ -687,6 +687,18 @@ ngx_chat_json_number(ngx_chat_json_t *json, uint64_t value)
 
 
 void
+ngx_chat_json_millionths(ngx_chat_json_t *json, uint64_t value)
+{
+    u_char  *last, text[NGX_INT64_LEN + 7];
+
+    last = ngx_sprintf(text, "%uL.%06uL", value / 1000000, value % 1000000);
+
+    ngx_chat_json_check(json, yajl_gen_number(json->gen, (char *) text,
+                                              last - text));
+}
+
+
+void
 ngx_chat_json_id(ngx_chat_json_t *json, uint64_t value)
 {
     u_char  *last, text[NGX_INT64_LEN];

@@ -49,6 +49,7 @@ void ngx_chat_json_key(ngx_chat_json_t *json, const char *key);
 void ngx_chat_json_string(ngx_chat_json_t *json, ngx_str_t *value);
 void ngx_chat_json_text(ngx_chat_json_t *json, const char *value);
 void ngx_chat_json_number(ngx_chat_json_t *json, uint64_t value);
+void ngx_chat_json_millionths(ngx_chat_json_t *json, uint64_t value);
 void ngx_chat_json_id(ngx_chat_json_t *json, uint64_t value); /* as string */
 void ngx_chat_json_bool(ngx_chat_json_t *json, ngx_uint_t value);
 void ngx_chat_json_null(ngx_chat_json_t *json);

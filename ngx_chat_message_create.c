@@ -25,6 +25,7 @@ typedef struct {
     ngx_chat_sql_message_t     first;          /* stored by an earlier try */
     ngx_chat_user_t            recipient;
     ngx_uint_t                 status;
+    uint64_t                   start;          /* ngx_chat_metrics_now() */
 } ngx_chat_message_send_t;
 
 
@@ -96,6 +97,8 @@ ngx_chat_message_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     ctx->data = send;
+
+    send->start = ngx_chat_metrics_now();
 
     rc = ngx_chat_message_create_client_id(r, ctx, &fields[CLIENT_ID],
                                            &send->op.client_id);
@@ -323,6 +326,11 @@ static ngx_int_t
 ngx_chat_message_create_answer(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_message_send_t *send = ctx->data;
+
+    if (send->status == NGX_HTTP_CREATED) {
+        ngx_chat_metrics_time(&ngx_chat_http_metrics(r)->totals->send,
+                              ngx_chat_metrics_now() - send->start);
+    }
 
     return ngx_chat_message_one(r, ctx, send->status, &send->op.message);
 }

@@ -10,6 +10,7 @@
 #include "ngx_chat_http.h"
 #include "ngx_chat_conf.h"
 #include "ngx_chat_auth.h"
+#include "ngx_chat_status.h"
 #include "ngx_chat_subscriber.h"
 #include "ngx_chat_mysql.h"
 
@@ -30,6 +31,8 @@ static ngx_int_t ngx_chat_variable_user_id(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_chat_variable_message_id(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_chat_variable_db_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_chat_variable_channels(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_chat_variable_none(ngx_http_request_t *r,
@@ -48,6 +51,13 @@ static ngx_conf_num_bounds_t  ngx_chat_page_bounds = {
 
 static ngx_conf_num_bounds_t  ngx_chat_message_bounds = {
     ngx_conf_check_num_bounds, 1, 1000000
+};
+
+static ngx_conf_enum_t  ngx_chat_statuses[] = {
+    { ngx_string("on"), NGX_CHAT_STATUS_ON },
+    { ngx_string("live"), NGX_CHAT_STATUS_LIVE },
+    { ngx_string("ready"), NGX_CHAT_STATUS_READY },
+    { ngx_null_string, 0 }
 };
 
 static ngx_conf_post_t  ngx_chat_positive_post = { ngx_chat_conf_positive };
@@ -191,6 +201,13 @@ static ngx_command_t  ngx_chat_commands[] = {
       0,
       NULL },
 
+    { ngx_string("chat_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_chat_conf_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_chat_loc_conf_t, status),
+      &ngx_chat_statuses },
+
       ngx_null_command
 };
 
@@ -241,6 +258,9 @@ static ngx_http_variable_t  ngx_chat_variables[] = {
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chat_message_id"), NULL, ngx_chat_variable_message_id,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("chat_db_time"), NULL, ngx_chat_variable_db_time,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chat_channels"), NULL, ngx_chat_variable_channels,
@@ -349,6 +369,7 @@ ngx_chat_create_loc_conf(ngx_conf_t *cf)
     chlcf->session_check = NGX_CONF_UNSET_MSEC;
     chlcf->secure = NGX_CONF_UNSET_UINT;
     chlcf->origins = NGX_CONF_UNSET_PTR;
+    chlcf->status = NGX_CONF_UNSET_UINT;
 
     return chlcf;
 }
@@ -374,6 +395,7 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->login_page = prev->login_page;
         conf->login_redirect = prev->login_redirect;
         conf->logout_redirect = prev->logout_redirect;
+        conf->status = prev->status;
     }
 
     /* the API and a subscriber are of their location alone */
@@ -398,6 +420,7 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->secure, prev->secure,
                               NGX_CHAT_SECURE_AUTO);
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
+    ngx_conf_init_uint_value(conf->status, NGX_CHAT_STATUS_OFF);
 
     if (conf->api && conf->auth == NGX_CHAT_AUTH_OFF) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -420,7 +443,7 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (conf->auth != NGX_CHAT_AUTH_OFF || conf->login_redirect.len
-        || conf->logout_redirect.len)
+        || conf->logout_redirect.len || conf->status)
     {
         chmcf = ngx_http_conf_get_module_main_conf(cf, ngx_chat_module);
         chmcf->used = 1;
@@ -490,6 +513,13 @@ ngx_chat_postconfiguration(ngx_conf_t *cf)
 
     *h = ngx_chat_auth_variable_handler;
 
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_chat_status_log_handler;
+
     return NGX_OK;
 }
 
@@ -552,7 +582,7 @@ ngx_chat_variable_user(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 {
     ngx_chat_ctx_t  *ctx;
 
-    ctx = ngx_http_get_module_ctx(r->main, ngx_chat_module);
+    ctx = ngx_chat_auth_ctx_kept(r->main);
 
     return ngx_chat_variable_set(v, (ctx && ctx->user.id) ? &ctx->user.name
                                                           : NULL);
@@ -566,7 +596,7 @@ ngx_chat_variable_user_id(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     ngx_str_t        value;
     ngx_chat_ctx_t  *ctx;
 
-    ctx = ngx_http_get_module_ctx(r->main, ngx_chat_module);
+    ctx = ngx_chat_auth_ctx_kept(r->main);
 
     if (ctx == NULL || ctx->user.id == 0) {
         return ngx_chat_variable_set(v, NULL);
@@ -590,7 +620,7 @@ ngx_chat_variable_message_id(ngx_http_request_t *r,
     ngx_str_t        value;
     ngx_chat_ctx_t  *ctx;
 
-    ctx = ngx_http_get_module_ctx(r->main, ngx_chat_module);
+    ctx = ngx_chat_auth_ctx_kept(r->main);
 
     if (ctx == NULL || ctx->id == 0) {
         return ngx_chat_variable_set(v, NULL);
@@ -602,6 +632,36 @@ ngx_chat_variable_message_id(ngx_http_request_t *r,
     }
 
     value.len = ngx_sprintf(value.data, "%uL", ctx->id) - value.data;
+
+    return ngx_chat_variable_set(v, &value);
+}
+
+
+/* seconds, as $upstream_response_time: of all queries of the request */
+
+static ngx_int_t
+ngx_chat_variable_db_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t        value;
+    ngx_uint_t       ms;
+    ngx_chat_ctx_t  *ctx;
+
+    ctx = ngx_chat_auth_ctx_kept(r->main);
+
+    if (ctx == NULL || !ctx->db_asked) {
+        return ngx_chat_variable_set(v, NULL);
+    }
+
+    value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN + 4);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ms = (ctx->db_time + 500) / 1000;
+
+    value.len = ngx_sprintf(value.data, "%ui.%03ui", ms / 1000, ms % 1000)
+                - value.data;
 
     return ngx_chat_variable_set(v, &value);
 }

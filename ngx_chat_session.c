@@ -818,7 +818,7 @@ ngx_chat_session_refuse(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
                        ngx_chat_session_page_form.len);
 
         ctx->body.len = p - ctx->body.data;
-        ctx->html = 1;
+        ngx_str_set(&ctx->type, "text/html; charset=utf-8");
 
         return status;
     }

@@ -66,6 +66,13 @@ const ngx_chat_db_class_t  ngx_chat_sql_setup = {
 };
 
 
+const ngx_chat_db_class_t  ngx_chat_sql_ready = {
+    .name = ngx_string("ready"),
+    .batch = 64,
+    .build = ngx_chat_sql_setup_build
+};
+
+
 const ngx_chat_db_class_t  ngx_chat_sql_session_get = {
     .name = ngx_string("session.get"),
     .batch = 32,
@@ -139,6 +146,7 @@ const ngx_chat_db_class_t *const  ngx_chat_sql_classes[] = {
     &ngx_chat_sql_session_create,
     &ngx_chat_sql_session_delete,
     &ngx_chat_sql_password_set,
+    &ngx_chat_sql_ready,
     NULL
 };
 

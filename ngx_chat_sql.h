@@ -68,7 +68,10 @@ typedef struct {
 /* the schema's version, as setup of ngx_chat_db_create() */
 extern const ngx_chat_db_class_t  ngx_chat_sql_setup;
 
-/* all the others, in the order of NGX_CHAT_METRICS_QUERIES; ends with NULL */
+/* whether the database answers: needs its job alone */
+extern const ngx_chat_db_class_t  ngx_chat_sql_ready;
+
+/* all but setup, in the order of NGX_CHAT_METRICS_QUERIES; ends with NULL */
 extern const ngx_chat_db_class_t *const  ngx_chat_sql_classes[];
 
 

@@ -715,6 +715,53 @@ POST /api/v1/session/
 Set-Cookie: c=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=259200; Path=/; SameSite=Lax
 
 
+=== chat_status of what there is not
+--- server
+location /x { chat_status off; }
+--- error_log
+[emerg]
+invalid value "off"
+
+
+=== chat_status twice
+--- server
+location /x { chat_status on; chat_status live; }
+--- error_log
+[emerg]
+"chat_status" directive is duplicate
+
+
+=== chat_status in a server
+--- server
+chat_status on;
+--- error_log
+[emerg]
+"chat_status" directive is not allowed here
+
+
+=== chat_status needs a database to tell of
+--- http_config
+--- config
+location /x { chat_status on; }
+--- error_log
+[emerg]
+chat is used in a location, but no database is named: add "chat_db" to the "http" block
+
+
+=== chat_status within an "if" is still its location's
+--- server
+location = /x {
+    chat_status live;
+    if ($arg_a) { add_header X-A a always; }
+}
+--- request
+GET /x?a=1
+--- json
+{"status":"live"}
+--- response_headers
+X-A: a
+
+
 === an nginx without chat needs nothing of it
 --- http_config
 --- config
