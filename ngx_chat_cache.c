@@ -13,10 +13,11 @@
 
 
 /*
- * The zone holds five things, laid out once:
+ * The zone holds six things, laid out once:
  *
  *   ngx_chat_cache_t   revision and ring of revocations
  *   metrics            what is counted, without the mutex
+ *   workers            what they leave behind, without the mutex
  *   scores             failed log-ins by key
  *   slots              where in the log a key's record is
  *   log                records, written one after another, round and round
@@ -98,6 +99,8 @@ struct ngx_chat_cache_s {
     ngx_chat_metrics_zone_t    *metrics;
 
     ngx_chat_revoked_t          revoked[NGX_CHAT_CACHE_REVOKED];
+
+    ngx_chat_workers_t         *workers;
 
     ngx_chat_cache_score_t     *scores;
     ngx_uint_t                  score_buckets;
@@ -184,7 +187,9 @@ ngx_chat_cache_init(ngx_shm_zone_t *zone, void *data)
     }
 
     cache->metrics = ngx_chat_metrics_zone_create(shpool);
-    if (cache->metrics == NULL) {
+    cache->workers = ngx_chat_workers_create(shpool);
+
+    if (cache->metrics == NULL || cache->workers == NULL) {
         goto failed;
     }
 
@@ -937,4 +942,11 @@ ngx_chat_metrics_zone_t *
 ngx_chat_cache_metrics(ngx_chat_cache_t *cache)
 {
     return cache ? cache->metrics : NULL;
+}
+
+
+ngx_chat_workers_t *
+ngx_chat_cache_workers(ngx_chat_cache_t *cache)
+{
+    return cache ? cache->workers : NULL;
 }

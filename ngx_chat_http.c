@@ -365,6 +365,14 @@ ngx_chat_http_header(ngx_http_request_t *r, const char *variable,
 }
 
 
+u_char *
+ngx_chat_http_channel(u_char *p, uint32_t user_id, ngx_uint_t epoch)
+{
+    return epoch ? ngx_sprintf(p, "%uD.%ui", user_id, epoch)
+                 : ngx_sprintf(p, "%uD", user_id);
+}
+
+
 ngx_chat_cache_t *
 ngx_chat_http_cache(ngx_http_request_t *r)
 {
@@ -384,6 +392,17 @@ ngx_chat_http_metrics(ngx_http_request_t *r)
     chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
 
     return chmcf->worker->metrics;
+}
+
+
+ngx_uint_t
+ngx_chat_http_epoch(ngx_http_request_t *r)
+{
+    ngx_chat_main_conf_t  *chmcf;
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    return ngx_chat_workers_epoch(chmcf->worker->workers);
 }
 
 

@@ -29,6 +29,7 @@
 typedef struct ngx_chat_ctx_s          ngx_chat_ctx_t;
 typedef struct ngx_chat_endpoint_s     ngx_chat_endpoint_t;
 typedef struct ngx_chat_subscribers_s  ngx_chat_subscribers_t;
+typedef struct ngx_chat_announcer_s    ngx_chat_announcer_t;
 
 
 /* what a worker has of its own, made by init process */
@@ -38,7 +39,17 @@ typedef struct {
     ngx_chat_db_t              *db;
     ngx_chat_password_t        *password;
     ngx_chat_subscribers_t     *subscribers;
+    ngx_chat_workers_t         *workers;       /* NULL: no chat_zone */
+    ngx_chat_announcer_t       *announcer;     /* NULL: there is no need */
 } ngx_chat_worker_t;
+
+
+/* where messages are published: an API location, of each URI one */
+
+typedef struct {
+    ngx_str_t                   uri;
+    ngx_http_conf_ctx_t         conf;
+} ngx_chat_publisher_t;
 
 
 typedef struct {
@@ -48,6 +59,7 @@ typedef struct {
     ngx_str_t                   thread_pool_name;
 
     ngx_int_t                   login_error_index;  /* of the variable */
+    ngx_array_t                 publishers;    /* ngx_chat_publisher_t */
     unsigned                    used:1;        /* some location needs us */
 
     ngx_chat_worker_t          *worker;        /* of this process */
@@ -128,12 +140,18 @@ struct ngx_chat_ctx_s {
     ngx_uint_t                  db_time;       /* microseconds */
     unsigned                    db_asked:1;    /* db_time is set */
 
+    /* ngx_chat_subscriber.c */
+    ngx_uint_t                  epoch;
+
     /* ngx_chat_publish.c */
     ngx_str_t                   channels;      /* "5,7", or "5" */
     ngx_event_t                 publish;       /* timer, of its end */
     unsigned                    publishing:1;
+    unsigned                    announced:1;   /* or nothing is to be */
     unsigned                    eof:1;         /* of the client, kept from */
     unsigned                    pending_eof:1; /* nchan while publishing */
+
+    ngx_chat_unannounced_t     *unannounced;   /* in the zone, or NULL */
 
     /* ngx_chat_api.c: where the request stands */
     const ngx_chat_endpoint_t  *endpoint;
@@ -223,10 +241,19 @@ ngx_int_t ngx_chat_http_escape(ngx_http_request_t *r, ngx_str_t *text);
 ngx_int_t ngx_chat_http_add_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
+/* writes the name of a person's channel in an epoch; returns its end */
+#define NGX_CHAT_CHANNEL_LEN  (NGX_INT32_LEN + 1 + NGX_INT_T_LEN)
+
+u_char *ngx_chat_http_channel(u_char *p, uint32_t user_id, ngx_uint_t epoch);
+
 /* NULL without chat_zone, which every call of the zone takes */
 ngx_chat_cache_t *ngx_chat_http_cache(ngx_http_request_t *r);
 
 ngx_chat_metrics_t *ngx_chat_http_metrics(ngx_http_request_t *r);
+
+/* see ngx_chat_workers.h */
+ngx_uint_t ngx_chat_http_epoch(ngx_http_request_t *r);
+
 void ngx_chat_http_count(ngx_http_request_t *r, ngx_chat_count_e counter);
 
 

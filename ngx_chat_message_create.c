@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 #include "ngx_chat_http.h"
 #include "ngx_chat_api.h"
+#include "ngx_chat_announce.h"
 #include "ngx_chat_people.h"
 #include "ngx_chat_publish.h"
 #include "ngx_chat_message.h"
@@ -180,6 +181,7 @@ ngx_chat_message_create_store(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_message_send_t *send = ctx->data;
 
+    ngx_int_t            rc;
     ngx_chat_message_t  *message;
 
     message = &send->op.message;
@@ -198,8 +200,15 @@ ngx_chat_message_create_store(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     ctx->write = 1;
 
-    return ngx_chat_api_query(r, ctx, &send->op.job, &ngx_chat_sql_send,
-                              ngx_chat_message_create_stored);
+    rc = ngx_chat_api_query(r, ctx, &send->op.job, &ngx_chat_sql_send,
+                            ngx_chat_message_create_stored);
+
+    if (rc == NGX_AGAIN) {
+        ngx_chat_announce_keep(r, ctx, message->sender_id,
+                               &send->op.client_id);
+    }
+
+    return rc;
 }
 
 
@@ -242,7 +251,9 @@ ngx_chat_message_create_stored(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_OK;
     }
 
-    /* send->op.job.rc == NGX_DECLINED */
+    /* send->op.job.rc == NGX_DECLINED: it is not stored, not by this job */
+
+    ctx->announced = !send->op.job.repeated;
 
     if (send->op.job.errcode == NGX_CHAT_SQL_NO_PARENT) {
         return ngx_chat_http_not_found(r, ctx);

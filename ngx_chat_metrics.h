@@ -29,6 +29,7 @@ typedef enum {
     NGX_CHAT_COUNT_SENT = 0,                  /* messages stored */
     NGX_CHAT_COUNT_PUBLISHED,
     NGX_CHAT_COUNT_PUBLISH_FAILED,
+    NGX_CHAT_COUNT_ANNOUNCED_LATE,            /* not by who has stored it */
     NGX_CHAT_COUNT_LOGIN_OK,
     NGX_CHAT_COUNT_LOGIN_FAILED,
     NGX_CHAT_COUNT_LOGIN_THROTTLED,

@@ -10,6 +10,7 @@
 #include "ngx_chat_http.h"
 #include "ngx_chat_conf.h"
 #include "ngx_chat_auth.h"
+#include "ngx_chat_announce.h"
 #include "ngx_chat_status.h"
 #include "ngx_chat_subscriber.h"
 #include "ngx_chat_mysql.h"
@@ -18,6 +19,7 @@
 static ngx_int_t ngx_chat_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_chat_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_chat_init_process(ngx_cycle_t *cycle);
+static void ngx_chat_exit_process(ngx_cycle_t *cycle);
 
 static void *ngx_chat_create_main_conf(ngx_conf_t *cf);
 static char *ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -32,6 +34,8 @@ static ngx_int_t ngx_chat_variable_user_id(ngx_http_request_t *r,
 static ngx_int_t ngx_chat_variable_message_id(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_chat_variable_db_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_chat_variable_channel(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_chat_variable_channels(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -237,7 +241,7 @@ ngx_module_t  ngx_chat_module = {
     ngx_chat_init_process,                 /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_chat_exit_process,                 /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -261,6 +265,9 @@ static ngx_http_variable_t  ngx_chat_variables[] = {
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chat_db_time"), NULL, ngx_chat_variable_db_time,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("chat_channel"), NULL, ngx_chat_variable_channel,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chat_channels"), NULL, ngx_chat_variable_channels,
@@ -311,6 +318,13 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
 
     chmcf = ngx_pcalloc(cf->pool, sizeof(ngx_chat_main_conf_t));
     if (chmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&chmcf->publishers, cf->pool, 1,
+                       sizeof(ngx_chat_publisher_t))
+        != NGX_OK)
+    {
         return NULL;
     }
 
@@ -433,6 +447,12 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
                            "\"chat_api\" without \"chat_publish\": messages "
                            "are stored, but nobody is told of them");
+    }
+
+    if (conf->api && conf->publish.len
+        && ngx_chat_announce_publisher(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     if (conf->subscriber && conf->auth == NGX_CHAT_AUTH_OFF) {
@@ -565,6 +585,8 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    worker->workers = ngx_chat_cache_workers(cache);
+
     chmcf->worker = worker;
 
     worker->subscribers = ngx_chat_subscribers_create(cycle, chmcf);
@@ -572,7 +594,33 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (ngx_chat_workers_start(worker->workers) == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "chat: a worker has died, closing all sockets: nchan "
+                      "would not deliver to all of them any more");
+    }
+
+    if (worker->workers && chmcf->publishers.nelts) {
+        worker->announcer = ngx_chat_announcer_create(cycle, chmcf);
+        if (worker->announcer == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     return NGX_OK;
+}
+
+
+static void
+ngx_chat_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_chat_main_conf_t  *chmcf;
+
+    chmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_chat_module);
+
+    if (chmcf && chmcf->worker) {
+        ngx_chat_workers_end(chmcf->worker->workers);
+    }
 }
 
 
@@ -661,6 +709,33 @@ ngx_chat_variable_db_time(ngx_http_request_t *r,
     ms = (ctx->db_time + 500) / 1000;
 
     value.len = ngx_sprintf(value.data, "%ui.%03ui", ms / 1000, ms % 1000)
+                - value.data;
+
+    return ngx_chat_variable_set(v, &value);
+}
+
+
+/* of who listens: the id, and the epoch if it is not the first */
+
+static ngx_int_t
+ngx_chat_variable_channel(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t        value;
+    ngx_chat_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r->main, ngx_chat_module);
+
+    if (ctx == NULL || ctx->user.id == 0) {
+        return ngx_chat_variable_set(v, NULL);
+    }
+
+    value.data = ngx_pnalloc(r->pool, NGX_CHAT_CHANNEL_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_chat_http_channel(value.data, ctx->user.id, ctx->epoch)
                 - value.data;
 
     return ngx_chat_variable_set(v, &value);

@@ -42,6 +42,8 @@
 #define NGX_CHAT_PUBLISH_TIMEOUT  5000
 
 
+static ngx_int_t ngx_chat_publish_channels(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx, ngx_chat_message_t *message);
 static void ngx_chat_publish_prepare(ngx_http_request_t *sr,
     ngx_http_request_body_t *body, ngx_list_t *headers);
 static ngx_http_request_body_t *ngx_chat_publish_body(ngx_pool_t *pool,
@@ -59,7 +61,6 @@ ngx_int_t
 ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_message_t *message)
 {
-    u_char                      *p;
     ngx_list_t                  *headers;
     ngx_event_t                 *rev;
     ngx_pool_cleanup_t          *cln;
@@ -74,30 +75,19 @@ ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    p = ngx_pnalloc(r->pool, 2 * NGX_INT32_LEN + 1);
     psr = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
     body = ngx_chat_publish_body(r->pool, message->id);
     headers = ngx_list_create(r->pool, 1, sizeof(ngx_table_elt_t));
     cln = ngx_pool_cleanup_add(r->pool, 0);
 
-    if (p == NULL || psr == NULL || body == NULL || headers == NULL
-        || cln == NULL)
+    if (psr == NULL || body == NULL || headers == NULL || cln == NULL
+        || ngx_chat_publish_channels(r, ctx, message) != NGX_OK)
     {
         goto failed;
     }
 
     cln->handler = ngx_chat_publish_cleanup;
     cln->data = ctx;
-
-    ctx->channels.data = p;
-
-    p = ngx_sprintf(p, "%uD", message->sender_id);
-
-    if (message->recipient_id != message->sender_id) {
-        p = ngx_sprintf(p, ",%uD", message->recipient_id);
-    }
-
-    ctx->channels.len = p - ctx->channels.data;
 
     psr->handler = ngx_chat_publish_done;
     psr->data = ctx;
@@ -144,6 +134,49 @@ failed:
     ngx_chat_http_count(r, NGX_CHAT_COUNT_PUBLISH_FAILED);
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * The channels of both people in this epoch and, as a location of nchan may be
+ * named by $chat_user_id alone, those of the first one.
+ */
+
+static ngx_int_t
+ngx_chat_publish_channels(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_message_t *message)
+{
+    u_char      *p;
+    ngx_uint_t   epoch;
+
+    p = ngx_pnalloc(r->pool, 4 * (NGX_CHAT_CHANNEL_LEN + 1));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->channels.data = p;
+
+    epoch = ngx_chat_http_epoch(r);
+
+    for ( ;; ) {
+        p = ngx_chat_http_channel(p, message->sender_id, epoch);
+
+        if (message->recipient_id != message->sender_id) {
+            *p++ = ',';
+            p = ngx_chat_http_channel(p, message->recipient_id, epoch);
+        }
+
+        if (epoch == 0) {
+            break;
+        }
+
+        *p++ = ',';
+        epoch = 0;
+    }
+
+    ctx->channels.len = p - ctx->channels.data;
+
+    return NGX_OK;
 }
 
 
@@ -244,6 +277,7 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
         ngx_chat_http_count(sr, NGX_CHAT_COUNT_PUBLISH_FAILED);
 
     } else {
+        ctx->announced = 1;
         ngx_chat_http_count(sr, NGX_CHAT_COUNT_PUBLISHED);
     }
 

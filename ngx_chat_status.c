@@ -120,6 +120,9 @@ static const ngx_chat_status_row_t  ngx_chat_status_counter_rows[] = {
       "result", "ok", NGX_CHAT_COUNT_PUBLISHED },
     { NULL, NULL, "result", "failed", NGX_CHAT_COUNT_PUBLISH_FAILED },
 
+    { "announced_late", "Messages announced by another than who stored them.",
+      NULL, NULL, NGX_CHAT_COUNT_ANNOUNCED_LATE },
+
     { "logins", "Log-ins.", "result", "ok", NGX_CHAT_COUNT_LOGIN_OK },
     { NULL, NULL, "result", "failed", NGX_CHAT_COUNT_LOGIN_FAILED },
     { NULL, NULL, "result", "throttled", NGX_CHAT_COUNT_LOGIN_THROTTLED },

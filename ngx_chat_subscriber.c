@@ -37,6 +37,7 @@ struct ngx_chat_subscriber_s {
     time_t                      expires;       /* 0: no session of ours */
     time_t                      checked;
     time_t                      recheck;       /* seconds */
+    ngx_uint_t                  epoch;
     unsigned                    closed:1;
 
     ngx_chat_db_job_t          *job;           /* a look-up, or NULL */
@@ -59,6 +60,7 @@ struct ngx_chat_subscribers_s {
     ngx_chat_db_t              *db;
     ngx_chat_metrics_t         *metrics;
     ngx_shm_zone_t             *zone;          /* NULL: no chat_zone */
+    ngx_chat_workers_t         *workers;
 };
 
 
@@ -86,6 +88,7 @@ ngx_chat_subscribers_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     subs->db = chmcf->worker->db;
     subs->metrics = chmcf->worker->metrics;
     subs->zone = chmcf->zone;
+    subs->workers = chmcf->worker->workers;
     subs->revision = ngx_chat_cache_revision(subs->zone ? subs->zone->data
                                                         : NULL);
 
@@ -125,6 +128,9 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     sub->checked = ctx->overtaken ? 0 : ngx_time();
     sub->recheck = NGX_CHAT_SUBSCRIBER_RECHECK * chlcf->session_check / 1000;
     sub->recheck = ngx_max(sub->recheck, 5);
+
+    ctx->epoch = ngx_chat_http_epoch(r);
+    sub->epoch = ctx->epoch;
 
     if (ctx->session) {
         ngx_memcpy(sub->hash, ctx->hash, NGX_CHAT_HASH_LEN);
@@ -246,13 +252,19 @@ ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs)
 }
 
 
-/* what has expired is closed; who has not been looked up for long, is */
+/*
+ * What has expired is closed, and what nchan may have left silent; who has not been looked up for
+ * long, is.
+ */
 
 static void
 ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
 {
+    ngx_uint_t              epoch;
     ngx_queue_t            *q, *next;
     ngx_chat_subscriber_t  *sub;
+
+    epoch = ngx_chat_workers_epoch(subs->workers);
 
     for (q = ngx_queue_head(&subs->queue);
          q != ngx_queue_sentinel(&subs->queue);
@@ -275,7 +287,9 @@ ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
             continue;
         }
 
-        if (sub->expires && sub->expires <= ngx_time()) {
+        if (sub->epoch != epoch
+            || (sub->expires && sub->expires <= ngx_time()))
+        {
             ngx_chat_subscriber_close(sub);
             continue;
         }
@@ -380,7 +394,7 @@ ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub)
     c = sub->request->connection;
 
     ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                  "chat session has ended, closing its subscriber");
+                  "chat session has ended, or a worker: closing a subscriber");
 
     if (sub->request->http_version >= NGX_HTTP_VERSION_20) {
         c->error = 1;

@@ -14,7 +14,7 @@
 /*
  * The sockets that listen on this worker, each with the session that opened
  * it.  When the session ends, here, on another worker or on another host, the
- * socket is closed.
+ * socket is closed; and when a worker has died, see ngx_chat_workers.h.
  */
 
 

@@ -10,7 +10,6 @@
 
 
 #define NGX_CHAT_TEXT_NAME       150          /* characters, as in Django */
-#define NGX_CHAT_TEXT_CLIENT_ID  64
 #define NGX_CHAT_TEXT_BOUNDARY   70           /* RFC 2046, section 5.1.1 */
 
 #define NGX_CHAT_TEXT_NO_CHAR    0xffffffff
@@ -697,7 +696,7 @@ ngx_chat_text_client_id(ngx_str_t *id)
 {
     size_t  i;
 
-    if (id->len == 0 || id->len > NGX_CHAT_TEXT_CLIENT_ID) {
+    if (id->len == 0 || id->len > NGX_CHAT_CLIENT_ID_MAX) {
         return NGX_ERROR;
     }
 

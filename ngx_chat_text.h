@@ -77,6 +77,8 @@ void ngx_chat_text_trim(ngx_str_t *text);
 /* may a person be called so?  1 to 150 of letters, digits and _.@+- */
 ngx_int_t ngx_chat_text_name(ngx_str_t *name);
 
+#define NGX_CHAT_CLIENT_ID_MAX  64
+
 /* 1 to 64 printable ASCII characters, no blank */
 ngx_int_t ngx_chat_text_client_id(ngx_str_t *id);
 
