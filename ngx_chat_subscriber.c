@@ -253,8 +253,8 @@ ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs)
 
 
 /*
- * What has expired is closed, and what nchan may have left silent; who has not been looked up for
- * long, is.
+ * What has expired is closed, and what nchan may have left silent; who has not
+ * been looked up for long, is.
  */
 
 static void

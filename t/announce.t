@@ -161,7 +161,7 @@ ok(heard(stored('third'), $u2), 'and so does what is told');
 
 
 === a message that nchan has no memory for is announced when there is some again
---- workers: 2
+--- workers: 1
 --- change
 s{(nchan_max_reserved_memory) +\w+}{$1 2m};
 --- server
@@ -172,18 +172,17 @@ location = /fill {
     nchan_message_timeout        8s;
 }
 --- then
-# both workers know both channels then
-my @sockets = map { web_socket($_) } ('u1', 'u2') x 6;
-ok(heard(post('first')->json->{id}, $sockets[$_]), "there is room, socket $_")
-    for 0 .. $#sockets;
+# one worker: with two, nchan may not say that it could not tell the other
+my @sockets = map { web_socket($_) } qw(u1 u2);
+ok(heard(post('first')->json->{id}, $_), 'there is room') for @sockets;
 
-my ($length, $code) = (12_000, 0);
+my ($length, $code) = (7000, 0);
 
 for (1 .. 2000) {
     $code = talk(wire(POST => '/fill', type => 'text/plain',
                       body => 'x' x $length))->{code};
     next if $code < 300;
-    last if $length < 100;
+    last if $length < 10;
     $length = int($length / 3);
 }
 
@@ -196,11 +195,9 @@ my $id = $res->json->{id};
 is(scalar grep({ grep { /"$id"/ } @{ $_->{frames} } } @sockets), 0,
    'nobody was told');
 
-ok(heard($id, $sockets[$_]), "until there is room again, socket $_")
-    for 0 .. $#sockets;
+like(error_log(), qr/chat publish to .* failed with status 50[07]/,
+     'nchan has refused it');
 
-# 507, or no answer at all where it had none to ask the other worker
-like(error_log(), qr/chat publish to .* failed with status 50[47]/,
-     'nchan had not taken it');
+ok(heard($id, $_), 'until there is room again') for @sockets;
 --- no_error_log
 exited on signal
