@@ -36,8 +36,7 @@ use Chat::Chaos;
 use Chat::Chaos::Faults;
 use Chat::Chaos::Listeners;
 use Chat::Chaos::Senders;
-use Digest::SHA qw(sha256_hex);
-use List::Util qw(sum0 uniq);
+use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -221,7 +220,7 @@ sub check_sent {
          grep { $_->{marker} =~ /^(key|late)-/
                 && $_->{marker_key} ne $_->{marker} } @messages);
 
-    my %codes = codes($keyed, @cutters);
+    my %codes = sum(map { $_->{codes} } $keyed, @cutters);
 
     is($codes{hung} // 0, 0, 'no request hangs');
     none('sends are 200, 201, 503, or have no answer',
@@ -230,13 +229,13 @@ sub check_sent {
 }
 
 
-# codes REPORTS: their sum
+# sum HASHES: by key
 
-sub codes {
+sub sum {
     my %sum;
 
-    for my $codes (map { $_->{codes} } @_) {
-        $sum{$_} += $codes->{$_} for keys %$codes;
+    for my $count (@_) {
+        $sum{$_} += $count->{$_} for keys %$count;
     }
 
     return %sum;
@@ -383,7 +382,7 @@ sub innermost {
 sub print_figures {
     my ($keyed, @cutters) = @report{'keyed', 'cutters 1', 'cutters 2'};
 
-    my %codes = codes($keyed, @cutters);
+    my %codes = sum(map { $_->{codes} } $keyed, @cutters);
     my (%kind, %live, %unannounced);
 
     $kind{ $_->{kind} }++ for grep { $_->{text} =~ /kill|HUP|STOP|USR2/ }
@@ -410,6 +409,7 @@ sub print_figures {
     $figures{stored} = @messages;
 
     note('faults: ', list(%kind), $nchan_deaths ? ", $nchan_deaths nchan" : '');
+    note('late: ', list(sum(map { $report{"late $_"} } 1, 2)));
     note('answers: ', list(%codes));
     note('heard: ', list(%live));
     note('not announced though the socket was open, after: ',

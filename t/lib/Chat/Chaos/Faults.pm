@@ -13,21 +13,16 @@ use warnings;
 use Chat;
 use Chat::Chaos;
 use Chat::Site;
+use List::Util qw(shuffle);
 use Time::HiRes qw(sleep time);
 
-# kind => how often, of all weights
-my %nginx = (worker => 8, reload => 4, master => 2, upgrade => 2);
-my %database = (kill => 3, stop => 3);
+# each kind comes as often as it stands there, in the order of chance, before
+# they come again
+my @nginx = (('worker') x 8, ('reload') x 4, ('master') x 2, ('upgrade') x 2);
+my @database = (('db_kill') x 2, ('db_stop') x 2);
 
 # seconds that a new server may take to be there
 my $limit = 30;
-
-
-sub weighed {
-    my (%weight) = @_;
-
-    return pick(map { ($_) x $weight{$_} } sort keys %weight);
-}
 
 
 # nginx SITE, TOLD: until the end, with all of it running then
@@ -35,16 +30,15 @@ sub weighed {
 sub nginx {
     my ($site, $told) = @_;
 
-    my %done;
+    my @kinds;
 
     until (pause($told, between(0.1, 3))) {
-        my $kind = weighed(%nginx);
+        @kinds = shuffle(@nginx) unless @kinds;
 
-        __PACKAGE__->can($kind)->($site);
-        $done{$kind}++;
+        __PACKAGE__->can(shift @kinds)->($site);
     }
 
-    return \%done;
+    return {};
 }
 
 
@@ -128,16 +122,15 @@ sub upgrade {
 sub database {
     my ($site, $told) = @_;
 
-    my %done;
+    my @kinds;
 
     until (pause($told, between(1, 6))) {
-        my $kind = weighed(%database);
+        @kinds = shuffle(@database) unless @kinds;
 
-        __PACKAGE__->can("db_$kind")->($site);
-        $done{"db_$kind"}++;
+        __PACKAGE__->can(shift @kinds)->($site);
     }
 
-    return \%done;
+    return {};
 }
 
 
@@ -172,8 +165,8 @@ sub db_stop {
 }
 
 
-# late TOLD, NAMES: transactions that take their ids long before they commit,
-# as a send would whose server is slow.  Returns how many.
+# late TOLD, NAME, PEOPLE: transactions that take their ids long before they commit,
+# as a send would whose server is slow.  Returns how many ended how.
 
 sub late {
     my ($told, $name, @people) = @_;
