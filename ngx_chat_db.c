@@ -611,7 +611,7 @@ ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc, ngx_uint_t errcode)
 /* ends the packet; its jobs go to the head of their lane, in their order */
 
 void
-ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
+ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
 {
     ngx_uint_t           i, conflicts;
     ngx_chat_db_job_t   *job;
@@ -627,9 +627,10 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
             continue;
         }
 
-        switch (error) {
+        switch (action) {
 
         case NGX_CHAT_DB_REFUSED:
+        case NGX_CHAT_DB_SHORT:
             /* half of them are free of the one that was the reason */
             job->limit = (conn->njobs + 1) / 2;
             break;
@@ -650,7 +651,7 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error)
             job->limit = 1;
             break;
 
-        case NGX_CHAT_DB_UNFIT:
+        default: /* NGX_CHAT_DB_UNFIT */
             break;
         }
 

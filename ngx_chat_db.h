@@ -122,7 +122,8 @@ struct ngx_chat_db_job_s {
      *   NGX_OK        done; the results are in the class's own members
      *   NGX_DECLINED  the database refused this job alone; errcode says why
      *   NGX_BUSY      not done within the time-out, or the database is out
-     *                 of reach: answer 503; a write may or may not be stored
+     *                 of reach or cannot do this now: answer 503; a write may
+     *                 or may not be stored
      *   NGX_ERROR     no memory
      */
     ngx_int_t                   rc;

@@ -14,6 +14,8 @@
 
 #define NGX_CHAT_DB_BACKOFF      100      /* ms, doubles with each failure */
 #define NGX_CHAT_DB_MAX_BACKOFF  2000
+#define NGX_CHAT_DB_STALE_AGE    1000     /* ms, of a connection */
+#define NGX_CHAT_DB_TROUBLE      1000     /* ms without it, then it is over */
 #define NGX_CHAT_DB_TEXT         4096     /* bytes at first, grows */
 #define NGX_CHAT_DB_MAX_TEXT     65536    /* what an idle connection keeps */
 
@@ -24,8 +26,12 @@ static void ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc);
 static void ngx_chat_db_read_result(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_connected(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_complete(ngx_chat_db_conn_t *conn);
-static void ngx_chat_db_error(ngx_chat_db_conn_t *conn);
-static ngx_chat_db_error_e ngx_chat_db_classify(ngx_uint_t code);
+static void ngx_chat_db_failed(ngx_chat_db_conn_t *conn);
+static void ngx_chat_db_log_error(ngx_chat_db_conn_t *conn,
+    const ngx_chat_db_error_t *error, ngx_uint_t code, const char *text);
+static void ngx_chat_db_log_trouble(ngx_chat_db_conn_t *conn,
+    const ngx_chat_db_error_t *error, ngx_uint_t code, const char *text);
+static void ngx_chat_db_trouble_over(ngx_chat_db_lane_t *lane);
 static void ngx_chat_db_build_rollback(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_db_idle(ngx_chat_db_conn_t *conn);
@@ -151,7 +157,7 @@ ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc)
         }
 
         if (rc == NGX_ERROR) {
-            ngx_chat_db_error(conn);
+            ngx_chat_db_failed(conn);
             return;
         }
 
@@ -217,6 +223,8 @@ ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
         db->backoff = 0;
     }
 
+    conn->since = ngx_current_msec;
+
     db->opening--;
     db->connected++;
 
@@ -241,18 +249,23 @@ ngx_chat_db_complete(ngx_chat_db_conn_t *conn)
         return;
     }
 
+    if (conn->lane != NULL) {
+        ngx_chat_db_trouble_over(conn->lane);
+    }
+
     ngx_chat_db_finish(conn, conn->failed ? NGX_ERROR : NGX_OK, 0);
     ngx_chat_db_idle(conn);
 }
 
 
 static void
-ngx_chat_db_error(ngx_chat_db_conn_t *conn)
+ngx_chat_db_failed(ngx_chat_db_conn_t *conn)
 {
-    ngx_uint_t                  code, level;
+    ngx_uint_t                  code, stale;
     const char                 *text;
-    ngx_chat_db_error_e         error;
+    ngx_chat_db_action_e        action;
     const ngx_chat_db_class_t  *class;
+    const ngx_chat_db_error_t  *error;
 
     code = ngx_chat_mysql_errno(conn->my);
     text = code ? ngx_chat_mysql_error(conn->my) : "nginx is out of resources";
@@ -268,35 +281,39 @@ ngx_chat_db_error(ngx_chat_db_conn_t *conn)
     }
 
     class = conn->class;
-    error = ngx_chat_db_classify(code);
+    error = ngx_chat_db_error(code);
+    action = error->action;
 
-    level = NGX_LOG_ERR;
+    ngx_chat_db_log_error(conn, error, code, text);
 
-    if (error == NGX_CHAT_DB_CONFLICT) {
-        level = NGX_LOG_INFO;
+    /* the jobs */
 
-    } else if (ngx_strncmp(text, "23", 2) == 0) {
-        /* integrity constraints, SQLSTATE 23xxx, are the class's to judge */
-        level = NGX_LOG_DEBUG;
-    }
+    if (action == NGX_CHAT_DB_UNABLE || action == NGX_CHAT_DB_STALE) {
+        ngx_chat_db_finish(conn, NGX_BUSY, code);
 
-    if (error != NGX_CHAT_DB_UNFIT) {
-        ngx_log_error(level, conn->db->log, 0,
-                      "chat: database error %ui (%s) in \"%V\"",
-                      code, text, &class->name);
-    }
+    } else if (action == NGX_CHAT_DB_SHORT && conn->njobs == 1) {
+        ngx_chat_db_finish(conn, NGX_BUSY, code);
 
-    if (error == NGX_CHAT_DB_REFUSED && conn->njobs == 1) {
+    } else if (action == NGX_CHAT_DB_REFUSED && conn->njobs == 1) {
         ngx_chat_db_finish(conn, NGX_DECLINED, code);
 
     } else {
-        ngx_chat_db_retry(conn, error);
+        ngx_chat_db_retry(conn, action);
     }
 
-    if (error == NGX_CHAT_DB_UNFIT) {
+    /*
+     * The connection.  A new one is told about a schema of another version,
+     * and has the rights of today; one a second is enough of that.
+     */
+
+    stale = (action == NGX_CHAT_DB_STALE
+             && ngx_current_msec - conn->since >= NGX_CHAT_DB_STALE_AGE);
+
+    if (action == NGX_CHAT_DB_UNFIT) {
         ngx_chat_db_unfit(conn, code, text);
 
-    } else if (error == NGX_CHAT_DB_LOST
+    } else if (action == NGX_CHAT_DB_LOST
+               || stale
                || conn->state == NGX_CHAT_DB_ROLLBACK)
     {
         ngx_chat_db_close(conn);
@@ -310,46 +327,81 @@ ngx_chat_db_error(ngx_chat_db_conn_t *conn)
 }
 
 
-static ngx_chat_db_error_e
-ngx_chat_db_classify(ngx_uint_t code)
+static void
+ngx_chat_db_log_error(ngx_chat_db_conn_t *conn,
+    const ngx_chat_db_error_t *error, ngx_uint_t code, const char *text)
 {
-    switch (code) {
+    ngx_uint_t  level;
 
-    case 1020:  /* ER_CHECKREAD: row changed since it was read */
-    case 1047:  /* ER_UNKNOWN_COM_ERROR: Galera node not in sync */
-    case 1205:  /* ER_LOCK_WAIT_TIMEOUT */
-    case 1213:  /* ER_LOCK_DEADLOCK */
-        return NGX_CHAT_DB_CONFLICT;
+    if (error->reason != NULL) {
+        ngx_chat_db_log_trouble(conn, error, code, text);
+        return;
+    }
 
-    case 1040:  /* ER_CON_COUNT_ERROR: too many connections */
-    case 1203:  /* ER_TOO_MANY_USER_CONNECTIONS */
-    case 1226:  /* ER_USER_LIMIT_REACHED */
-    case 1290:  /* ER_OPTION_PREVENTS_STATEMENT: read only */
-    case 1836:  /* ER_READ_ONLY_MODE */
-        return NGX_CHAT_DB_UNFIT;
+    switch (error->action) {
 
-    case 1053:  /* ER_SERVER_SHUTDOWN */
-    case 1153:  /* ER_NET_PACKET_TOO_LARGE: it closes the connection */
-    case 1180:  /* ER_ERROR_DURING_COMMIT: done or not, who knows */
-    case 1317:  /* ER_QUERY_INTERRUPTED */
-    case 1927:  /* ER_CONNECTION_KILLED */
-    case 3169:  /* ER_SESSION_WAS_KILLED */
-    case 4031:  /* ER_CLIENT_INTERACTION_TIMEOUT */
-        return NGX_CHAT_DB_LOST;
+    case NGX_CHAT_DB_UNFIT:
+        /* ngx_chat_db_unfit() tells */
+        return;
+
+    case NGX_CHAT_DB_CONFLICT:
+        level = NGX_LOG_INFO;
+        break;
 
     default:
-
-        /* the client libraries' own, 0 being a socket that nginx refused */
-
-        if (code == 0
-            || (code >= 2000 && code < 3000)
-            || (code >= 5000 && code < 6000))
-        {
-            return NGX_CHAT_DB_LOST;
-        }
-
-        return NGX_CHAT_DB_REFUSED;
+        /* integrity constraints, SQLSTATE 23xxx, are the class's to judge */
+        level = (ngx_strncmp(text, "23", 2) == 0) ? NGX_LOG_DEBUG
+                                                  : NGX_LOG_ERR;
     }
+
+    ngx_log_error(level, conn->db->log, 0,
+                  "chat: database error %ui (%s) in \"%V\"",
+                  code, text, &conn->class->name);
+}
+
+
+/* what lasts is told once for each class, not for each packet */
+
+static void
+ngx_chat_db_log_trouble(ngx_chat_db_conn_t *conn,
+    const ngx_chat_db_error_t *error, ngx_uint_t code, const char *text)
+{
+    ngx_uint_t           level;
+    ngx_chat_db_lane_t  *lane;
+
+    level = NGX_LOG_ERR;
+    lane = conn->lane;
+
+    if (lane != NULL) {
+        level = (lane->trouble == error) ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+        lane->trouble = error;
+        lane->troubled = ngx_current_msec;
+    }
+
+    ngx_log_error(level, conn->db->log, 0,
+                  "chat: the database cannot do \"%V\" now: %s, "
+                  "error %ui (%s)",
+                  &conn->class->name, error->reason, code, text);
+}
+
+
+/* a packet has been done; a while later, for some may pass and some not */
+
+static void
+ngx_chat_db_trouble_over(ngx_chat_db_lane_t *lane)
+{
+    if (lane->trouble == NULL
+        || ngx_current_msec - lane->troubled < NGX_CHAT_DB_TROUBLE)
+    {
+        return;
+    }
+
+    lane->trouble = NULL;
+
+    ngx_log_error(NGX_LOG_NOTICE, lane->db->log, 0,
+                  "chat: the database can do \"%V\" again",
+                  &lane->class->name);
 }
 
 

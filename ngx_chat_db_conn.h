@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_chat_db.h"
+#include "ngx_chat_db_error.h"
 #include "ngx_chat_mysql.h"
 
 
@@ -39,16 +40,6 @@ typedef enum {
 } ngx_chat_db_state_e;
 
 
-/* what to do after an error, by its number */
-
-typedef enum {
-    NGX_CHAT_DB_REFUSED = 0,              /* this statement, for good */
-    NGX_CHAT_DB_CONFLICT,                 /* try again, the server is fine */
-    NGX_CHAT_DB_LOST,                     /* this connection is gone */
-    NGX_CHAT_DB_UNFIT                     /* the server takes nothing now */
-} ngx_chat_db_error_e;
-
-
 /* the waiting jobs of a class */
 
 typedef struct {
@@ -63,6 +54,10 @@ typedef struct {
     ngx_queue_t                 jobs;
     ngx_uint_t                  running;  /* packets in flight */
     ngx_event_t                 pause;    /* timer, set after a conflict */
+
+    /* what keeps the server from doing these now, or NULL */
+    const ngx_chat_db_error_t  *trouble;
+    ngx_msec_t                  troubled; /* when it was seen last */
 } ngx_chat_db_lane_t;
 
 
@@ -75,6 +70,7 @@ struct ngx_chat_db_conn_s {
     ngx_socket_t                ident;
 
     ngx_chat_db_state_e         state;
+    ngx_msec_t                  since;    /* it is connected */
     ngx_event_t                 timer;    /* set unless closed or idle */
     ngx_event_t                 ready;    /* connected without its socket */
 
@@ -128,7 +124,7 @@ void ngx_chat_db_settle(ngx_chat_db_t *db);
 /* end the packet: its jobs are done, or go back to the head of their lane */
 void ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc,
     ngx_uint_t errcode);
-void ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_error_e error);
+void ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action);
 
 
 /* ngx_chat_db_conn.c: none of these calls a job's handler */

@@ -154,15 +154,14 @@ for (1 .. 2) {
         { recipient => 'u2', body => $body }, 'Idempotency-Key' => $key);
 }
 
-sql('DROP TABLE chat_writing');
+sql("CREATE TRIGGER refuse BEFORE INSERT ON chat_message FOR EACH ROW
+     SIGNAL SQLSTATE '45000'");
 my $res = api('u1', POST => '/api/v1/message/',
               { recipient => 'u2', body => $body });
-sql('CREATE TABLE chat_writing (slot INT UNSIGNED NOT NULL PRIMARY KEY,
-     turn BIGINT UNSIGNED NOT NULL DEFAULT 0,
-     floor_id BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB');
+sql('DROP TRIGGER refuse');
 
 is($res->code, 500, 'a statement that failed');
 is($res->json->{detail}, 'Internal server error.', 'is an answer in JSON');
-like(error_log(), qr/\[error\].* chat: database error 1146 \(42S02\)/,
+like(error_log(), qr/\[error\].* chat: database error 1644 \(45000\)/,
      'is told by its number');
 unlike(error_log(), qr/secret/, 'and by no more');

@@ -119,6 +119,9 @@ my $Db;
 sub sql {
     my ($statement, @values) = @_;
 
+    # the server may have been started anew
+    $Db = connect_db() if !$Db->ping;
+
     my $sth = $Db->prepare($statement);
     $sth->execute(@values);
 
@@ -160,6 +163,7 @@ sub read_file {
 
 
 sub reset_tables {
+    $Db = connect_db() if !$Db->ping;
     $Db->begin_work;
     sql("DELETE FROM $_")
         for qw(chat_writing chat_session chat_conversation chat_message

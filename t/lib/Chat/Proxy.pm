@@ -16,6 +16,10 @@ package Chat::Proxy;
 #   $proxy->swallow;    hands on, but instead of the next answer there is the
 #                       end of its connection; then passes
 #   $proxy->cut;        closes all connections; then passes
+#   $proxy->slow;       hands on, but what the database says 0.3 s later
+#   $proxy->trickle;    ... byte by byte
+#   $proxy->garble(N);  ... or rather something like it: N begins the series of
+#                       random numbers that it is made by
 #   $proxy->opened;     how many connections have been made so far
 
 use strict;
@@ -24,6 +28,7 @@ use warnings;
 use IO::Select;
 use IO::Socket::UNIX;
 use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
+use Time::HiRes qw(time);
 
 sub new {
     my ($class, $path, $upstream) = @_;
@@ -62,9 +67,14 @@ sub tell {
 }
 
 
-for my $command (qw(pass refuse hold stall swallow cut opened)) {
+for my $command (qw(pass refuse hold stall swallow cut slow trickle garble
+                    opened))
+{
     no strict 'refs';
-    *$command = sub { return $_[0]->tell($command) };
+    *$command = sub {
+        my ($self, @argument) = @_;
+        return $self->tell("$command @argument");
+    };
 }
 
 
@@ -87,6 +97,9 @@ sub DESTROY {
 
 my (%peer, %servers);
 
+# a socket => what is still to be written: [TIME, SOCKET, BYTES, HOW MANY]
+my %later;
+
 my $select = IO::Select->new;
 
 
@@ -100,11 +113,15 @@ sub serve {
     $select->add($control);
 
     for ( ;; ) {
-        for my $socket ($select->can_read) {
+        my @ready = $select->can_read(wait_time());
+        write_due();
+
+        for my $socket (@ready) {
 
             if ($socket == $control) {
                 sysread $control, my $command, 64 or return;
-                chomp $command;
+                ($command, my $argument) = split ' ', $command;
+                srand $argument if length($argument // '');
 
                 if ($command ne 'opened') {
                     $mode = $command;
@@ -134,7 +151,7 @@ sub serve {
                 drop($socket);
 
             } else {
-                hand_on($socket);
+                hand_on($socket, $servers{$socket} ? $mode : 'pass');
                 $select->remove($socket)
                     if $mode eq 'stall' && $servers{$socket};
             }
@@ -193,13 +210,14 @@ sub drop {
 
     delete $peer{$peer};
     delete @servers{$socket, $peer};
+    delete @later{$socket, $peer};
     $select->remove($socket, $peer);
     close $_ for $socket, $peer;
 }
 
 
 sub hand_on {
-    my ($socket) = @_;
+    my ($socket, $mode) = @_;
 
     my $n = sysread $socket, my $bytes, 65536;
 
@@ -208,11 +226,86 @@ sub hand_on {
         return;
     }
 
-    for (my $done = 0; $done < $n; ) {
-        my $written = syswrite($peer{$socket}, $bytes, $n - $done, $done)
+    my $peer = $peer{$socket};
+
+    $bytes = garbled($bytes) if $mode eq 'garble';
+
+    # not before what is still to come
+    if ($mode =~ /slow|trickle/ || $later{$peer}) {
+        push @{ $later{$peer} }, [
+            time + ($mode eq 'slow' ? 0.3 : 0), $peer, $bytes,
+            $mode eq 'trickle' ? 1 : length $bytes
+        ];
+
+    } else {
+        put($peer, $bytes);
+    }
+}
+
+
+sub put {
+    my ($socket, $bytes) = @_;
+
+    for (my $done = 0; $done < length $bytes; ) {
+        my $written = syswrite($socket, $bytes, length($bytes) - $done, $done)
             // return;
         $done += $written;
     }
+}
+
+
+sub wait_time {
+    my ($first) = sort { $a <=> $b } map { $_->[0][0] } values %later;
+
+    return unless defined $first;
+    return $first > time ? $first - time : 0;
+}
+
+
+# write_due: of each socket what is due, some of it now and the rest later
+
+sub write_due {
+    for my $key (keys %later) {
+        my $first = $later{$key}[0];
+        my ($time, $socket, $bytes, $n) = @$first;
+
+        next if $time > time;
+
+        put($socket, substr $bytes, 0, $n);
+        @$first[0, 2] = (time + 0.001, substr $bytes, $n);
+
+        shift @{ $later{$key} } if $n >= length $bytes;
+        delete $later{$key} if !@{ $later{$key} };
+    }
+}
+
+
+# garbled BYTES: a packet is three bytes of length, a number, and the rest
+
+sub garbled {
+    my ($bytes) = @_;
+
+    my $any = sub { join '', map { chr int rand 256 } 1 .. $_[0] };
+
+    for (int rand 6) {
+        # nothing of it
+        return $any->(length $bytes) if $_ == 0;
+
+        # nothing of what a packet says
+        return substr($bytes, 0, 4) . $any->(length($bytes) - 4) if $_ == 1;
+
+        # another length, and so another place of all that follows
+        return chr(int rand 256) . substr($bytes, 1) if $_ == 2;
+        return "\xff\xff\xff" . substr($bytes, 3) if $_ == 3;
+
+        # less of it
+        return substr($bytes, 0, 1 + rand length $bytes) if $_ == 4;
+    }
+
+    # a few bytes of it
+    substr($bytes, rand length $bytes, 1) = $any->(1) for 1 .. 1 + rand 3;
+
+    return $bytes;
 }
 
 

@@ -1,0 +1,103 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# a way to the database that is slow, that ends at any moment, or that garbles
+
+use File::Temp qw(tempdir);
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+use Chat::Faults;
+use Chat::Proxy;
+
+my $dir = tempdir(CLEANUP => 1);
+chmod 0755, $dir;
+
+our $socket = "$dir/db.sock";
+our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
+
+our $settings = $Chat::Faults::Settings;
+our $patient = $settings =~ s/timeout +\S+;/timeout 10s;/gr;
+our $hasty = $settings =~ s/timeout +\S+;/timeout 300ms;/gr;
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(change => 's{unix:[^ ]+}{unix:$socket}');
+    $proxy->pass;
+});
+
+run_tests();
+
+
+__DATA__
+
+=== slow, and waited for
+--- http eval: $::patient
+--- then
+local $Chat::Faults::Limit = 12;
+warm_up();
+
+for my $way (qw(slow trickle)) {
+    $proxy->cut;
+    $proxy->$way;
+    answered($way, 4, send => 201, list => 200);
+    $proxy->pass;
+    recovered($way);
+}
+
+sound();
+
+
+=== slow, and not waited for
+--- http eval: $::settings
+--- then
+warm_up();
+
+for my $way (qw(slow trickle)) {
+    $proxy->$way;
+    answered("$way, connected", 60, send => '201|503', list => '200|503',
+             inbox => '200|503');
+    $proxy->cut;
+    $proxy->$way;
+    answered("$way, not connected", 24, send => '201|503', list => '200|503');
+    $proxy->pass;
+    recovered($way);
+}
+
+sound();
+
+
+=== garbled
+--- http eval: $::hasty
+--- then
+warm_up();
+
+# no look-up of names, which would be believed for a while
+for my $round (1 .. 24) {
+    $round % 3 ? $proxy->pass : $proxy->cut;
+    $proxy->garble($round);
+    answered("garbled $round", 9, map { $_ => '\d+' } qw(list inbox after));
+}
+
+$proxy->pass;
+recovered('garbled');
+sound();
+
+
+=== gone and back many times
+--- http eval: $::settings
+--- then
+warm_up();
+
+for my $round (1 .. 40) {
+    $proxy->refuse if $round % 4 == 0;
+    $proxy->cut if $round % 4 == 1;
+    $proxy->swallow if $round % 4 == 2;
+    answered("round $round", 8, send => '201|503', list => '200|503');
+    $proxy->pass if $round % 4 == 0;
+}
+
+recovered('back');
+cmp_ok($proxy->opened, '>', 40, 'by many connections');
+sound();

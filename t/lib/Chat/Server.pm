@@ -1,0 +1,234 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+package Chat::Server;
+
+# A database server of a test's own, for faults that are its own.
+#
+#   BEGIN { $server = Chat::Server->new }
+#   use Chat;            its tables and accounts are there
+#
+#   $server->stop;       SIGSTOP: it hangs
+#   $server->cont;
+#   $server->end(SIGNAL);
+#   $server->start(OPTION, ...);
+#                        with its data as they are, and options of mariadbd
+#   $server->fill;       leaves nothing of its disk; false: no disk of its own
+#   $server->free;
+#
+# The data are on a small disk in memory, in a mount name space of their own,
+# where these can be made: see "unshare".
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+my $Top = abs_path(dirname(__FILE__) . '/../../..');
+my $Password = 'pw-Rm4kTz';
+
+sub new {
+    my ($class) = @_;
+
+    my $dir = tempdir(CLEANUP => 1);
+
+    # the module's account comes in here
+    chmod 0755, $dir;
+    mkdir "$dir/disk";
+
+    my $self = bless {
+        dir => $dir, owner => $$, socket => "$dir/db.sock",
+        user => $> == 0 ? '--user=root' : '',
+    }, $class;
+
+    $self->mount_disk;
+    $self->sh("mariadb-install-db --no-defaults --force --skip-test-db
+               $self->{user} --datadir=$dir/disk/data
+               --innodb-log-file-size=8M
+               --auth-root-authentication-method=normal");
+    $self->start;
+    $self->prepare;
+
+    return $self;
+}
+
+
+# mount_disk: a process holds the name space, in which all commands are run
+
+sub mount_disk {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+    my @map = $> == 0 ? () : '--map-root-user';
+
+    $self->{in} = '';
+
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        open STDERR, '>>', "$dir/log";
+        open STDOUT, '>&', \*STDERR;
+        exec 'unshare', '--mount', @map, 'sh', '-c',
+             "mount -t tmpfs -o size=64m,mode=755 none $dir/disk"
+             . " && touch $dir/mounted && exec sleep 3600"
+            or POSIX::_exit(1);
+    }
+
+    until (-e "$dir/mounted") {
+        return if waitpid($pid, 1) == $pid;
+        sleep 0.01;
+    }
+
+    $self->{holder} = $pid;
+    $self->{in} = "nsenter --mount --target=$pid "
+                  . (@map ? '--user --preserve-credentials ' : '');
+}
+
+
+sub sh {
+    my ($self, $command) = @_;
+
+    $command =~ s/\s+/ /g;
+    system("$self->{in}$command >>$self->{dir}/log 2>&1 </dev/null") == 0
+        or die "$command\n" . `tail $self->{dir}/log`;
+}
+
+
+sub start {
+    my ($self, @options) = @_;
+
+    my $dir = $self->{dir};
+    my @user = $self->{user} || ();
+
+    unlink $self->{socket};
+
+    my $pid = $self->{pid} = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDERR, '>>', "$dir/log";
+        open STDOUT, '>&', \*STDERR;
+        exec split(' ', $self->{in}), 'mariadbd', '--no-defaults', @user,
+             '--skip-networking', "--datadir=$dir/disk/data",
+             "--socket=$self->{socket}", "--tmpdir=$dir",
+             '--character-set-server=utf8mb4', '--innodb-buffer-pool-size=16M',
+             '--innodb-log-file-size=8M', @options
+            or POSIX::_exit(1);
+    }
+
+    my $end = time + 30;
+
+    until (system("mariadb --no-defaults -u root -S $self->{socket}"
+                  . ' -e "SELECT 1" >/dev/null 2>&1') == 0)
+    {
+        die "no server\n" . `tail $dir/log`
+            if time > $end || waitpid($pid, 1) == $pid;
+        sleep 0.05;
+    }
+}
+
+
+# prepare: what Chat.pm wants
+
+sub prepare {
+    my ($self) = @_;
+
+    my ($dir, $socket) = @$self{qw(dir socket)};
+
+    $self->put('client.cnf', "[client]\nuser=root\nsocket=$socket\n");
+    $self->put('password', "$Password\n");
+
+    # grants want the tables to be there
+    $self->put('chat.sql', "CREATE DATABASE chat;\n"
+                           . "CREATE USER 'chat'\@'localhost'"
+                           . " IDENTIFIED BY '$Password';\nUSE chat;\n"
+                           . "SOURCE $Top/sql/schema.sql\n"
+                           . "SOURCE $Top/sql/grants.sql\n");
+
+    $self->sh("mariadb --defaults-file=$dir/client.cnf
+               -e 'SOURCE $dir/chat.sql'");
+
+    $ENV{TEST_NGINX_CHAT_SOCKET} = $socket;
+    $ENV{TEST_NGINX_CHAT_PASSWORD_FILE} = "$dir/password";
+    $ENV{TEST_NGINX_CHAT_DB} = 'chat';
+    $ENV{CHAT_TEST_CNF} = "$dir/client.cnf";
+}
+
+
+sub put {
+    my ($self, $name, $text) = @_;
+
+    open my $file, '>', "$self->{dir}/$name" or die "$name: $!\n";
+    chmod 0600, "$self->{dir}/$name";
+    print $file $text;
+    close $file or die "$name: $!\n";
+}
+
+
+sub stop { kill STOP => $_[0]{pid} }
+sub cont { kill CONT => $_[0]{pid} }
+
+
+sub end {
+    my ($self, $signal) = @_;
+
+    my $pid = delete $self->{pid} // return;
+
+    kill $signal => $pid;
+    waitpid $pid, 0;
+}
+
+
+# --- the disk --------------------------------------------------------------
+
+# filler: a file that is in the server's way, seen from here
+
+sub filler {
+    my ($self) = @_;
+
+    return "/proc/$self->{holder}/root$self->{dir}/disk/filler";
+}
+
+
+sub fill {
+    my ($self) = @_;
+
+    return 0 unless $self->{holder};
+
+    open my $file, '>>', $self->filler or die "filler: $!\n";
+    1 while syswrite $file, "\0" x 4096;
+
+    return 1;
+}
+
+
+sub free {
+    my ($self) = @_;
+
+    unlink $self->filler or die "filler: $!\n";
+}
+
+
+sub DESTROY {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+
+    # this may be the end of the test, with its exit status in here
+    local $?;
+
+    $self->end('KILL');
+
+    if (my $pid = delete $self->{holder}) {
+        kill KILL => $pid;
+        waitpid $pid, 0;
+    }
+}
+
+
+1;
