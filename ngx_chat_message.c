@@ -625,6 +625,7 @@ ngx_chat_message_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     op->id = ctx->id;
+    op->user_id = ctx->user.id;
     ctx->data = op;
 
     return ngx_chat_api_query(r, ctx, &op->job, &ngx_chat_sql_message_get,
@@ -641,10 +642,7 @@ ngx_chat_message_get_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (op->message.id == 0
-        || (op->message.sender_id != ctx->user.id
-            && op->message.recipient_id != ctx->user.id))
-    {
+    if (op->message.id == 0) {
         return ngx_chat_http_not_found(r, ctx);
     }
 

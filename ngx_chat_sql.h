@@ -180,16 +180,20 @@ typedef struct {
 extern const ngx_chat_db_class_t  ngx_chat_sql_send;
 
 
-/* message_get: by id, whoever asks; message_by_client: sender + client id */
+/*
+ * message_get: by id, if it is of or to the user; message_by_client: sender +
+ * client id.
+ */
 
 typedef struct {
     ngx_chat_db_job_t      job;
     /* in */
     uint64_t               id;
+    uint32_t               user_id;
     uint32_t               sender_id;
     ngx_str_t              client_id;
     /* out */
-    ngx_chat_message_t     message;
+    ngx_chat_message_t     message;           /* id: 0 if there is none */
 } ngx_chat_sql_message_t;
 
 extern const ngx_chat_db_class_t  ngx_chat_sql_message_get;

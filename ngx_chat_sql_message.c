@@ -354,6 +354,11 @@ ngx_chat_sql_send_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
 }
 
 
+/*
+ * What is not for who asks does not leave the database: by its length it would
+ * take longer to be refused than what is not there.
+ */
+
 static void
 ngx_chat_sql_message_get_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n)
@@ -364,17 +369,18 @@ ngx_chat_sql_message_get_build(ngx_chat_db_text_t *text,
     ngx_chat_sql_text(text,
         "SELECT STRAIGHT_JOIN " NGX_CHAT_SQL_MESSAGE
         " FROM chat_message m" NGX_CHAT_SQL_JOIN_NAMES
-        " WHERE m.id IN (");
+        " WHERE");
 
     for (i = 0; i < n; i++) {
         op = (ngx_chat_sql_message_t *) jobs[i];
 
         ngx_memzero(&op->message, sizeof(ngx_chat_message_t));
 
-        ngx_chat_sql_add(text, i ? ",$1" : "$1", ngx_chat_sql_number(op->id));
+        ngx_chat_sql_text(text, i ? " OR" : "");
+        ngx_chat_sql_add(text,
+            " (m.id = $1 AND (m.sender_id = $2 OR m.recipient_id = $2))",
+            ngx_chat_sql_number(op->id), ngx_chat_sql_number(op->user_id));
     }
-
-    ngx_chat_sql_text(text, ")");
 }
 
 
@@ -382,20 +388,28 @@ static ngx_int_t
 ngx_chat_sql_message_get_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n)
 {
-    uint64_t                 id;
+    uint64_t                 id, sender_id, recipient_id;
     ngx_str_t               *row;
     ngx_uint_t               i;
     ngx_chat_sql_message_t  *op;
 
     while ((row = ngx_chat_db_fetch(res)) != NULL) {
+
         id = ngx_chat_sql_get_number(&row[0]);
+        sender_id = ngx_chat_sql_get_number(&row[1]);
+        recipient_id = ngx_chat_sql_get_number(&row[2]);
 
         for (i = 0; i < n; i++) {
             op = (ngx_chat_sql_message_t *) jobs[i];
 
-            if (op != NULL && op->id == id
-                && ngx_chat_sql_get_message(op->job.pool, row, &op->message)
-                   != NGX_OK)
+            if (op == NULL || op->id != id
+                || (op->user_id != sender_id && op->user_id != recipient_id))
+            {
+                continue;
+            }
+
+            if (ngx_chat_sql_get_message(op->job.pool, row, &op->message)
+                != NGX_OK)
             {
                 return NGX_ERROR;
             }

@@ -6,6 +6,7 @@
 # message but its two people
 
 use Test::Nginx::Socket 'no_plan';
+use Time::HiRes qw(time);
 use Chat;
 use Chat::Wire;
 
@@ -340,6 +341,27 @@ for my $round ('not in memory', 'in memory') {
 is(join(' ', grep { keys %{ $answers{$_} } != 1 } sort keys %answers), '',
    'each has one answer');
 is(scalar keys %answers, 28, 'to 28 questions');
+
+
+=== nor by the time it takes, be it as long as can be
+--- given
+message(u1 => 'u2', "\x{1f600}" x 1_000_000);
+--- then
+my %least;
+
+for my $id ((1, 2) x 40) {
+    my $start = time;
+
+    is(talk(wire(GET => "/api/v1/message/$id/", as => 'u3'))->{code}, 404,
+       "message $id");
+
+    my $took = time - $start;
+    $least{$id} = $took if $took < ($least{$id} // 10);
+}
+
+# four megabytes that come from the database take some ten times as long
+cmp_ok($least{1}, '<', 2 * $least{2}, 'the one that is there and the other')
+    or diag("$least{1} and $least{2} seconds");
 
 
 === nor can it be told by its neighbours

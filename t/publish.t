@@ -319,6 +319,7 @@ qr/\[alert\] .*exited on signal/
 
 === reload during sends: none is lost
 --- then
+my @before = worker_pids();
 my ($sent, $ended, @bad) = (0, 0);
 
 my $send;
@@ -339,5 +340,12 @@ $send->() for 1 .. 6;
 ok(wait_until { $ended == 150 }, 'all have ended') or diag($ended);
 is("@bad", '', 'by 201');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 150, 'each is stored once');
+
+# nginx must not end before: of workers of both kinds that leave together nchan
+# aborts one
+
+ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
+                      worker_pids() },
+   'the old workers have gone');
 --- no_error_log eval
 qr/\[alert\] .*exited on signal/
