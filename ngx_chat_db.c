@@ -52,6 +52,7 @@ static void ngx_chat_db_dispatch(ngx_chat_db_t *db);
 static ngx_chat_db_lane_t *ngx_chat_db_next_lane(ngx_chat_db_t *db);
 static ngx_chat_db_conn_t *ngx_chat_db_next_conn(ngx_chat_db_t *db);
 static void ngx_chat_db_refuse_waiting(ngx_chat_db_t *db);
+static void ngx_chat_db_close_idle(ngx_chat_db_t *db);
 static void ngx_chat_db_start(ngx_chat_db_conn_t *conn,
     ngx_chat_db_lane_t *lane);
 static void ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn);
@@ -427,6 +428,10 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
     {
         ngx_chat_db_refuse_waiting(db);
     }
+
+    if (ngx_exiting && db->waiting == 0) {
+        ngx_chat_db_close_idle(db);
+    }
 }
 
 
@@ -521,6 +526,21 @@ ngx_chat_db_refuse_waiting(ngx_chat_db_t *db)
                                  ngx_chat_db_job_t, queue);
 
             ngx_chat_db_done(job, NGX_BUSY);
+        }
+    }
+}
+
+
+/* those that nginx has found idle when it began to exit are closed already */
+
+static void
+ngx_chat_db_close_idle(ngx_chat_db_t *db)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < db->conf->connections; i++) {
+        if (db->conns[i].state == NGX_CHAT_DB_IDLE) {
+            ngx_chat_db_close(&db->conns[i]);
         }
     }
 }

@@ -424,9 +424,7 @@ ngx_chat_db_idle(ngx_chat_db_conn_t *conn)
 
     conn->state = NGX_CHAT_DB_IDLE;
 
-    if ((ngx_exiting && conn->db->waiting == 0)
-        || ngx_chat_db_watch(conn, NGX_CHAT_MYSQL_READ) != NGX_OK)
-    {
+    if (ngx_chat_db_watch(conn, NGX_CHAT_MYSQL_READ) != NGX_OK) {
         ngx_chat_db_close(conn);
         return;
     }

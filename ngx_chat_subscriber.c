@@ -21,6 +21,13 @@
 /* look-ups at a time */
 #define NGX_CHAT_SUBSCRIBER_LOOKUPS  32
 
+/*
+ * How long a worker lives on without sockets before it exits, milliseconds.
+ * nchan's workers send each other pointers to shared messages: one that exits
+ * with some under way frees them, and others crash.
+ */
+#define NGX_CHAT_SUBSCRIBER_LINGER   250
+
 
 typedef struct ngx_chat_subscriber_s  ngx_chat_subscriber_t;
 
@@ -66,6 +73,8 @@ struct ngx_chat_subscribers_s {
 
 static void ngx_chat_subscriber_remove(void *data);
 static void ngx_chat_subscriber_tick(ngx_event_t *ev);
+static void ngx_chat_subscribers_leave(ngx_event_t *rev);
+static ngx_uint_t ngx_chat_subscribers_close(ngx_chat_subscribers_t *subs);
 static void ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs);
 static void ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs);
 static ngx_int_t ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub);
@@ -76,6 +85,8 @@ static void ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub);
 ngx_chat_subscribers_t *
 ngx_chat_subscribers_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
 {
+    ngx_socket_t             fd;
+    ngx_connection_t        *c;
     ngx_chat_subscribers_t  *subs;
 
     subs = ngx_pcalloc(cycle->pool, sizeof(ngx_chat_subscribers_t));
@@ -96,6 +107,30 @@ ngx_chat_subscribers_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     subs->event.data = subs;
     subs->event.log = cycle->log;
     subs->event.cancelable = 1;
+
+    /*
+     * A connection that leads nowhere and is always idle: nginx ends those when
+     * the worker begins to exit, which is how it is known here.
+     */
+
+    fd = ngx_socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    if (fd == (ngx_socket_t) -1) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_socket_errno,
+                      ngx_socket_n " failed");
+        return NULL;
+    }
+
+    c = ngx_get_connection(fd, cycle->log);
+
+    if (c == NULL) {
+        (void) ngx_close_socket(fd);
+        return NULL;
+    }
+
+    c->data = subs;
+    c->idle = 1;
+    c->read->handler = ngx_chat_subscribers_leave;
 
     return subs;
 }
@@ -176,14 +211,79 @@ ngx_chat_subscriber_tick(ngx_event_t *ev)
 {
     ngx_chat_subscribers_t *subs = ev->data;
 
-    ngx_chat_subscriber_revoked(subs);
-    ngx_chat_subscriber_due(subs);
+    if (ngx_exiting) {
+
+        if (ngx_chat_subscribers_close(subs)) {
+            ngx_add_timer(ev, NGX_CHAT_SUBSCRIBER_LINGER);
+            return;
+        }
+
+        ev->cancelable = 1;
+
+    } else {
+        ngx_chat_subscriber_revoked(subs);
+        ngx_chat_subscriber_due(subs);
+    }
 
     /* without sockets the next one starts it again */
 
-    if (!ngx_queue_empty(&subs->queue) && !ngx_exiting) {
+    if (!ngx_queue_empty(&subs->queue)) {
         ngx_add_timer(ev, NGX_CHAT_SUBSCRIBER_TICK);
     }
+}
+
+
+static void
+ngx_chat_subscribers_leave(ngx_event_t *rev)
+{
+    ngx_connection_t        *c;
+    ngx_chat_subscribers_t  *subs;
+
+    c = rev->data;
+    subs = c->data;
+
+    ngx_close_connection(c);
+
+    (void) ngx_chat_subscribers_close(subs);
+
+    if (subs->event.timer_set) {
+        ngx_del_timer(&subs->event);
+    }
+
+    subs->event.cancelable = 0;
+
+    ngx_add_timer(&subs->event, NGX_CHAT_SUBSCRIBER_LINGER);
+}
+
+
+/*
+ * What the new workers are sent does not reach these any more.  Who has no
+ * answer yet gets one: a handshake, or a long poll when the worker exits.
+ * Returns how many there were.
+ */
+
+static ngx_uint_t
+ngx_chat_subscribers_close(ngx_chat_subscribers_t *subs)
+{
+    ngx_uint_t              n;
+    ngx_queue_t            *q;
+    ngx_chat_subscriber_t  *sub;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&subs->queue);
+         q != ngx_queue_sentinel(&subs->queue);
+         q = ngx_queue_next(q))
+    {
+        sub = ngx_queue_data(q, ngx_chat_subscriber_t, queue);
+
+        if (sub->request->header_sent && !sub->closed) {
+            ngx_chat_subscriber_close(sub);
+            n++;
+        }
+    }
+
+    return n;
 }
 
 

@@ -310,8 +310,10 @@ sub prepare {
     workers($block->workers // 2);
     configure($block);
 
-    $block->set_value(main_config => "worker_shutdown_timeout 3s;\n"
-                                     . ($block->main_config // ''));
+    my $main = $block->main_config // '';
+    $main .= "worker_shutdown_timeout 3s;\n"
+        unless $main =~ /^worker_shutdown_timeout/m;
+    $block->set_value(main_config => $main);
     $block->set_value(no_error_log => "[alert]")
         unless defined $block->no_error_log;
 
