@@ -57,6 +57,57 @@ ok(wait_until(sub { list()->code == 200 }, 4), 'back by itself');
 like(error_log(), qr/\[notice\].* chat: the database is back/, 'and says so');
 
 
+=== every endpoint, for somebody who is known and for somebody who is not
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+my $login = { username => 'u1', password => 'correct horse' };
+
+my @requests = (
+    [GET => 'message/'], [GET => 'message/?target=u2'],
+    [GET => 'message/?after=1'], [GET => 'message/?before=9'],
+    [GET => 'message/1/'], [HEAD => 'message/'],
+    [POST => 'message/', { recipient => 'u2', body => 'hello' }],
+    [GET => 'user/'], [GET => 'user/?search=u'], [GET => 'user/2/'],
+    [GET => 'conversation/'], [POST => 'conversation/u2/read', { id => 1 }],
+    [POST => 'session/', $login], [DELETE => 'session/'],
+    [POST => 'password/', { old_password => 'correct horse',
+                            new_password => 'battery staple' }],
+    [GET => '/chat/status/ready'],
+);
+
+# u1's session is in the zone, u2's is not
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'known') for 1 .. 4;
+$proxy->refuse;
+
+sub down {
+    my ($who, $name, $res) = @_;
+
+    is($res->code, 503, "$who: $name");
+    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'later');
+}
+
+for my $request (@requests) {
+    my ($method, $path, $json) = @$request;
+
+    $path = "/api/v1/$path" if $path !~ m{^/};
+    down($_, "$method $path", api($_, $method, $path, $json)) for 'u1', 'u2';
+}
+
+# without a session, or with one that cannot be looked up
+for my $method (qw(GET HEAD OPTIONS POST PUT DELETE)) {
+    down('u2', "$method no/such/path",
+         api('u2', $method, '/api/v1/no/such/path/'));
+}
+
+down('', 'the log-in form',
+     Mojo::UserAgent->new->post(url('/login/') => form => $login)->res);
+down('u1', 'the log-out link', api('u1', GET => '/logout/'));
+down('u2', $_, api('u2', GET => $_)) for '/', '/ws';
+
+
 === it is told once that the database is down
 --- workers: 1
 --- given
