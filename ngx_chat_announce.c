@@ -277,7 +277,8 @@ ngx_chat_announce_look_up(ngx_chat_announcer_t *a)
     a->op.job.pool = a->pool;
 
     if (ngx_chat_db_submit(a->db, &a->op.job) != NGX_OK) {
-        ngx_chat_announce_done(a);
+        ngx_destroy_pool(a->pool);
+        a->pool = NULL;
         return NGX_ERROR;
     }
 

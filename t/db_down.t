@@ -142,6 +142,52 @@ $proxy->pass;
 ok(wait_until(sub { list()->code == 200 }, 4), 'up again');
 
 
+=== sends of unknown outcome, and then no database to ask about them
+--- workers: 1
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- http
+chat_db_timeout 500ms;
+--- then
+sub post {
+    return request('u1', POST => '/api/v1/message/',
+                   { recipient => 'u2', body => "text $_[0]" });
+}
+
+my @codes;
+
+sub send_all {
+    my (@texts) = @_;
+
+    @codes = ();
+    post($_)->then(sub { push @codes, $_[0]->code }) for @texts;
+    wait_until { @codes == @texts };
+}
+
+my @pids = worker_pids();
+my $u2 = web_socket('u2');
+send_all(0);
+is("@codes", '201', 'they are known');
+
+$proxy->hold;
+send_all(1 .. 8);
+is("@codes", join(' ', (503) x 8), 'nobody knows');
+
+# those that see to it look every second
+$proxy->refuse;
+settle(2.5);
+is(list()->code, 503, 'down');
+is(join(' ', worker_pids()), "@pids", 'the worker lives');
+
+$proxy->pass;
+ok(wait_until(sub { list()->code == 200 }, 4), 'up');
+my @stored = sql("SELECT id FROM chat_message WHERE body LIKE 'text %'");
+ok(wait_until(sub { @{ $u2->{frames} } >= @stored }, 5),
+   'what was stored is announced');
+
+
 === connections that ended while nobody used them
 --- given
 $proxy->pass;
