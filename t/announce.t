@@ -72,6 +72,7 @@ run_tests();
 __DATA__
 
 === a worker dies when its message is stored and not announced
+--- undescribed: a header of this site
 --- workers: 2
 --- api
 add_header X-Worker $pid always;

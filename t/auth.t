@@ -180,6 +180,7 @@ GET /open
 
 
 === limits can count by $chat_user_id
+--- undescribed: limit_req answers in its own way
 --- http
 limit_req_zone $chat_user_id zone=each:64k rate=1r/m;
 --- api
@@ -279,6 +280,7 @@ POST /api/v1/message/
 
 
 === $remote_user: the password is checked before the name is believed
+--- undescribed: auth_basic answers in its own way
 --- user_files eval
 my $hash = crypt('sesame', '$1$saltsalt$');
 ">>> people\nu3:$hash\n";

@@ -123,7 +123,13 @@ sub replay {
     $socket->syswrite($text . ($body // ''));
 
     local $/;
-    return Mojo::Message::Response->new->parse(readline $socket);
+    my $res = Mojo::Message::Response->new->parse(readline $socket);
+
+    answered(split(/ /, $case->{request}), $res->code,
+             [map { ($_ => $res->headers->header($_)) }
+                  @{ $res->headers->names }], $res->body);
+
+    return $res;
 }
 
 

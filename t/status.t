@@ -134,6 +134,7 @@ shows_requests({
 
 
 === a log-in page that comes again, a client that left, a limit: all are counted
+--- undescribed: a limit without @chat_limited
 --- http
 limit_req_zone $chat_user_id zone=few:1m rate=1r/m;
 limit_req_status 429;
@@ -604,6 +605,7 @@ ok(wait_until(sub { api('', GET => '/chat/status/ready')->code == 200 }, 4),
 
 
 === variables for the access log, also behind an error_page
+--- undescribed: a limit without @chat_limited
 --- http
 log_format chat '$status $chat_user $chat_user_id $chat_message_id '
                 '$chat_db_time';

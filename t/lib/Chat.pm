@@ -23,12 +23,16 @@ package Chat;
 #             timestamp and "<text>" any string that is not empty
 #   bodies    the texts of the messages in {"results": [...]}, in order
 #   then      Perl, run after the response, with nginx still there
+#   undescribed
+#             why answers are not as docs/openapi.yaml has them, against which
+#             those to "request" and to every client are held
 #
 # A block of no_error_log "[alert]" unless it says something else.
 
 use strict;
 use warnings;
 
+use Chat::OpenAPI;
 use Cwd qw(abs_path);
 use DBI;
 use Digest::SHA qw(sha256_hex);
@@ -45,7 +49,7 @@ use Time::HiRes ();
 our @EXPORT = qw(
     sql connect_db message token add_session set_password
     api request web_socket event_source long_poll wait_until settle texts
-    close_all multipart master_pid worker_pids error_log url
+    close_all multipart master_pid worker_pids error_log url answered
 );
 
 
@@ -112,7 +116,7 @@ sub connect_db {
     return $db;
 }
 
-my $Db;
+my ($Db, $Response, @Answers);
 
 # sql STATEMENT, VALUES: all fields of all rows; in scalar context the first
 
@@ -345,9 +349,14 @@ sub prepare {
 # after each response
 
 sub check {
-    my ($block, $body) = @_;
+    my ($block, $body, $n) = @_;
 
     my $name = $block->name;
+
+    if (my ($method, $target) = request_line($block, $n)) {
+        answered($method, $target, $Response->code,
+                 [$Response->headers->flatten], $body);
+    }
 
     if (defined $block->json) {
         my $got = eval { decode_json($body) };
@@ -366,6 +375,67 @@ sub check {
     }
 
     run_perl($block, 'then') if defined $block->then;
+
+    hold_answers($block);
+}
+
+
+# answered METHOD, TARGET, CODE, [NAME => VALUE, ...], BODY: it is looked at
+# when the block is done, since that takes time
+
+sub answered {
+    push @Answers, [@_];
+}
+
+
+sub hold_answers {
+    my ($block) = @_;
+
+    my (%known, @faults);
+
+    for my $answer (splice @Answers) {
+        my ($method, $target, $code, $headers, $body) = @$answer;
+
+        next if $known{ join "\0", $method, $target, $code, @$headers, $body }++;
+
+        push @faults, map { "$method $target -> $code: $_" }
+                          Chat::OpenAPI::faults(@$answer);
+    }
+
+    return if defined $block->undescribed;
+
+    Test::More::is(join("\n", @faults), '',
+                   $block->name . ' - answers as docs/openapi.yaml has them');
+}
+
+
+# the response whose body is being checked: Test::Nginx tells the body alone
+
+{
+    no warnings 'redefine';
+
+    my $parse = \&Test::Nginx::Socket::parse_response;
+
+    *Test::Nginx::Socket::parse_response = sub ($$$) {
+        my @parsed = $parse->(@_);
+
+        $Response = $parsed[0];
+
+        return @parsed;
+    };
+}
+
+
+# request_line BLOCK, N: method and target of its request N
+
+sub request_line {
+    my ($block, $n) = @_;
+
+    my $requests = Test::Nginx::Socket::get_req_from_block($block);
+    my $bytes = join '', map { $_->{value} } map { @$_ } @$requests;
+    my @lines = $bytes =~ m{([A-Z]+) (\S+) HTTP/1\.[01]\r$}mg;
+
+    return @lines[2 * $n, 2 * $n + 1];
 }
 
 
@@ -424,6 +494,38 @@ my $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0,
                                  connect_timeout => 5, request_timeout => 20,
                                  inactivity_timeout => 30);
 $Agent->cookie_jar->ignore(sub { 1 });
+
+# Whatever agent asks, those of the tests too: whole answers are looked at.
+
+{
+    no warnings 'redefine';
+
+    my $build = \&Mojo::UserAgent::Transactor::tx;
+
+    *Mojo::UserAgent::Transactor::tx = sub {
+        my $tx = $build->(@_);
+
+        return $tx->on(finish => \&finished) && $tx;
+    };
+}
+
+
+sub finished {
+    my ($tx) = @_;
+
+    my ($req, $res) = ($tx->req, $tx->res);
+
+    return if !$res->code || ($res->error && !$res->error->{code});
+
+    my @headers = map {
+        my $name = $_;
+        map { ($name, $_) } @{ $res->headers->every_header($name) };
+    } @{ $res->headers->names };
+
+    answered($req->method, $req->url->path_query, $res->code, \@headers,
+             $res->body);
+}
+
 
 sub url {
     my ($path) = @_;

@@ -192,7 +192,25 @@ sub talk {
     send_all($socket, $bytes);
     shutdown $socket, 1 if $option{shut};
 
-    return read_answer($socket, %option);
+    return note($bytes, read_answer($socket, %option), %option);
+}
+
+
+# note BYTES, ANSWER, OPTIONS: the answer, to what may be a request; unless only
+# its head was read
+
+sub note {
+    my ($bytes, $answer, %option) = @_;
+
+    if ($answer->{code} && !$option{head}
+        && (my @asked = $bytes =~ m{\A(\S+) (\S+) HTTP/1\.[01]\r\n}))
+    {
+        answered(@asked, $answer->{code},
+                 [$answer->{head} =~ /^([^\s:]+): *(.*)\r$/mg],
+                 $answer->{body});
+    }
+
+    return $answer;
 }
 
 
@@ -213,7 +231,7 @@ sub ask {
         undef $kept
             if !$answer->{code} || $answer->{head} =~ /^Connection: close/mi;
 
-        return $answer if $answer->{code} || $fresh;
+        return note($bytes, $answer, %option) if $answer->{code} || $fresh;
     }
 }
 

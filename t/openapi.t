@@ -1,0 +1,301 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# docs/openapi.yaml: what it says of each operation comes true, answer by
+# answer.  All other tests hold their answers against it too; here is what they
+# would hardly ask for.
+
+use File::Temp qw(tempdir);
+use Test::Nginx::Socket 'no_plan';
+use Chat;
+use Chat::OpenAPI qw(operations description);
+use Chat::Proxy;
+
+my $dir = tempdir(CLEANUP => 1);
+chmod 0755, $dir;
+
+our $socket = "$dir/db.sock";
+our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
+
+# what makes operations succeed; others need nothing
+
+our %Json = (
+    '/api/v1/message/'                  => { recipient => 'u2', body => 'x' },
+    '/api/v1/conversation/{name}/read/' => { id => 1 },
+    '/api/v1/session/'  => { username => 'u1', password => $Chat::Password },
+    '/api/v1/password/' => { old_password => $Chat::Password,
+                             new_password => $Chat::Password },
+    '/login/'           => { username => 'u1', password => $Chat::Password },
+);
+
+# ours PATTERN: operations whose path matches
+
+sub ours {
+    my ($pattern) = @_;
+
+    return grep { $_->[1] =~ $pattern } operations();
+}
+
+# perform WHO, [METHOD, PATH], QUERY, HEADERS: the response
+
+sub perform {
+    my ($who, $op, $query, @headers) = @_;
+
+    my ($method, $path) = @$op;
+    my $json = $method eq 'POST' ? $Json{$path} : undef;
+
+    $path =~ s/\{id\}/1/;
+    $path =~ s/\{name\}/u2/;
+
+    return api($who, $method => $path . ($query // ''), $json, @headers);
+}
+
+# codes_are EXPECTED, WHO, OPERATIONS: of all of them
+
+sub codes_are {
+    my ($expected, $who, $operations, @more) = @_;
+
+    cmp_ok(scalar @$operations, '>', 0, "what is to answer $expected");
+
+    for my $op (@$operations) {
+        is(perform($who, $op, @more)->code, $expected,
+           "$op->[0] $op->[1]: $expected");
+    }
+}
+
+# refusing TABLES, CODE: run where a look at any row of theirs is an error that
+# the module does not know.  An index by its name would be one that it does.
+
+sub refusing {
+    my ($tables, $code) = @_;
+
+    sql("CREATE FUNCTION refuse() RETURNS INT
+         BEGIN SIGNAL SQLSTATE '45000'; RETURN 0; END");
+
+    for my $table (@$tables) {
+        sql("RENAME TABLE $table TO away_$table");
+        sql("CREATE VIEW $table AS SELECT * FROM away_$table WHERE refuse()");
+    }
+
+    my $fault = eval { $code->(); '' } // $@;
+
+    for my $table (@$tables) {
+        sql("DROP VIEW $table");
+        sql("RENAME TABLE away_$table TO $table");
+    }
+
+    sql('DROP FUNCTION refuse');
+    die $fault if length $fault;
+}
+
+# with_body: operations that take one
+
+sub with_body {
+    return grep { $_->[2]{requestBody} } operations();
+}
+
+run_tests();
+
+
+__DATA__
+
+=== HEAD is GET without the body, whatever is asked
+--- given
+message(u1 => 'u2', 'one');
+--- then
+my %queries = (
+    '/api/v1/message/'      => ['', '?after=x', '?page=9', '?after=0'],
+    '/api/v1/message/{id}/' => ['', '/../9'],
+    '/api/v1/user/'         => ['', '?limit=0', '?search=u'],
+    '/api/v1/user/{id}/'    => ['', '/../9'],
+    '/api/v1/conversation/' => ['', '?limit=0'],
+);
+
+for my $op (grep { $_->[0] eq 'HEAD' } ours(qr{^/api/})) {
+    for my $query (@{ $queries{$op->[1]} // [''] }) {
+        my $head = perform('u1', $op, $query);
+        my $get = perform('u1', [GET => $op->[1]], $query);
+        my @both = map { $_->headers->remove('Date'); $_->headers->to_hash }
+                       $head, $get;
+
+        is($head->code, $get->code, "$op->[1]$query: the same code");
+        is_deeply(@both, 'the same headers');
+        is($head->body, '', 'no body');
+    }
+}
+
+
+=== OPTIONS tells what a path is
+--- then
+codes_are(200, 'u1', [grep { $_->[0] eq 'OPTIONS' } operations()]);
+
+
+=== nobody is let in
+--- then
+codes_are(403, '', [grep { !$_->[2]{security} } ours(qr{^/api/})]);
+
+
+=== not from a foreign page
+--- then
+my @headers = (Origin => 'https://evil.example');
+
+codes_are(403, 'u1',
+          [grep { $_->[0] =~ /POST|DELETE/ } ours(qr{^/(api|login)/})],
+          '', @headers);
+codes_are(403, 'u1', [ours(qr{^/logout/})], '', @headers);
+
+
+=== other methods than those of the path
+--- then
+my $paths = description()->{paths};
+
+for my $path (sort keys %$paths) {
+    for my $method (qw(PUT PATCH POST DELETE GET HEAD BREW)) {
+        next if $paths->{$path}{lc $method};
+
+        my $res = perform('u1', [$method, $path]);
+
+        is($res->code, 405, "$method $path: 405");
+        is($res->headers->header('Allow'), $paths->{$path}{'x-allow'},
+           'with what is allowed');
+    }
+}
+
+
+=== bodies of another type, too large, or that do not parse
+--- change
+s/(chat_login  page=.*\n)/$1client_max_body_size 64k;\n/ or die;
+--- then
+for my $op (with_body()) {
+    my ($method, $path) = @$op;
+    my $url = $path =~ s/\{name\}/u2/r;
+
+    my %bodies = (413 => ['application/json', ' ' x 66000],
+                  415 => ['text/plain', 'x'],
+                  400 => ['application/json', '{']);
+
+    for my $code (sort keys %bodies) {
+        my ($type, $body) = @{ $bodies{$code} };
+        my $tx = Mojo::UserAgent->new->build_tx(
+            $method => url($url),
+            { Cookie => 'sessionid=' . token('u1'), 'Content-Type' => $type },
+            $body);
+
+        is(Mojo::UserAgent->new->start($tx)->res->code, $code,
+           "$method $path: $code");
+    }
+}
+
+
+=== no database
+--- given
+$proxy->refuse;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+codes_are(503, 'u1', [ours(qr{^/api/})]);
+codes_are(503, 'u1', [grep { $_->[0] eq 'POST' } ours(qr{^/login/})]);
+codes_are(503, 'u1', [grep { $_->[0] ne 'OPTIONS' } ours(qr{^/logout/})]);
+
+
+=== statements that the database refuses
+--- server
+chat_session_check 1h;
+--- then
+message(u1 => 'u2', 'one');
+
+# from now on who is calling is known
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'logged in');
+
+refusing(['chat_conversation'], sub {
+    codes_are(500, 'u1', [grep { $_->[0] =~ /GET|HEAD/ }
+                               ours(qr{^/api/v1/message/$})]);
+});
+
+refusing([qw(chat_session chat_user chat_message)], sub {
+    codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS'
+                                 && "@$_[0, 1]" !~ m{^(?!POST).*/message/$} }
+                               ours(qr{^/api/v1/(message|user|conversation|
+                                                 password)/}x)]);
+    codes_are(500, 'u1', [grep { $_->[0] =~ /POST|DELETE/ }
+                               ours(qr{^/(api/v1/session|login)/})]);
+    codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS' }
+                               ours(qr{^/logout/})]);
+});
+
+
+=== limits
+--- change
+s/^( *)#(?=[^\s#])/$1/mg >= 25 or die "no limits in the configuration\n";
+s/(rate=)\d+r\/s/${1}1r\/m/g;
+s/(burst=)\d+ +nodelay/nodelay/g;
+--- then
+is(api('', GET => '/api/v1/')->code, 403, 'the first is taken');
+is(api('', POST => '/login/', {})->code, 200, 'of log-ins, too');
+codes_are(429, 'u1', [ours(qr{^/api/})]);
+codes_are(429, 'u1', [grep { $_->[0] eq 'POST' } ours(qr{^/login/})]);
+
+
+=== what it does not say is noticed
+--- then
+my $time = '2025-12-30T07:03:02.325660Z';
+my %headers = (
+    'Allow'                  => 'GET, POST, HEAD, OPTIONS',
+    'Cache-Control'          => 'no-store',
+    'Content-Type'           => 'application/json',
+    'Referrer-Policy'        => 'same-origin',
+    'Vary'                   => 'Accept, Cookie',
+    'X-Content-Type-Options' => 'nosniff',
+    'X-Frame-Options'        => 'DENY',
+);
+my $message = '{"id":1,"user":"u1","recipient":"u2","timestamp":"'
+              . "$time\",\"body\":\"x\"}";
+
+my $faults = sub {
+    my ($method, $target, $code, $body, %change) = @_;
+
+    my %all = (%headers, %change);
+
+    return scalar(my @faults = Chat::OpenAPI::faults(
+        $method, $target, $code,
+        [map { ($_ => $all{$_}) } grep { defined $all{$_} } keys %all],
+        $body));
+};
+my $of = sub { return $faults->(GET => '/api/v1/message/1', 200, @_) };
+
+is($of->($message), 0, 'a message as it is');
+is($faults->(HEAD => '/api/v1/message/1/', 200, ''), 0, 'HEAD');
+is($faults->(GET => 'http://h/api//v1/x/../%6dessage/1/?a=b', 200, $message),
+   0, 'a path in another writing');
+is($faults->(GET => '/api/v1/none/', 404, '{"detail":"Not found."}',
+             Allow => undef), 0, 'no such path');
+is($faults->(PUT => '/api/v1/message/1/', 405,
+             '{"detail":"Method \"PUT\" not allowed."}'), 0, 'no such method');
+is($faults->(GET => '/', 500, '', 'X-Other' => 1), 0, 'other places');
+
+isnt($of->($message =~ s/$time/2025-12-30T07:03:02Z/r), 0, 'the form of a time');
+isnt($of->($message =~ s/1/"1"/r), 0, 'the type of an id');
+isnt($of->($message =~ s/"u1"/null/r), 0, 'null');
+isnt($of->($message =~ s/"user":"u1",//r), 0, 'a member that is missing');
+isnt($of->($message =~ s/"user"/"z":1,"user"/r), 0, 'one more');
+isnt($of->("[$message]"), 0, 'an array');
+isnt($of->("$message x"), 0, 'no JSON');
+isnt($of->($message =~ s/"x"/"\xff"/r), 0, 'no UTF-8');
+isnt($of->(''), 0, 'no body');
+isnt($of->($message, $_ => undef), 0, "no $_") for sort keys %headers;
+isnt($of->($message, $_ => 'x'), 0, "another $_") for sort keys %headers;
+isnt($of->($message, 'Content-Type' => 'application/json; charset=utf-8'), 0,
+     'a parameter of the type');
+isnt($of->($message, 'Allow' => 'GET, HEAD, OPTIONS'), 0, 'a method too few');
+isnt($of->($message, 'X-Other' => 1), 0, 'one more header');
+isnt($of->($message, 'Set-Cookie' => 'a=b'), 0, 'a cookie');
+isnt($faults->(HEAD => '/api/v1/message/1/', 200, $message), 0,
+     'a body of HEAD');
+isnt($faults->(GET => '/api/v1/message/1/', 201, $message), 0, 'a code');
+isnt($faults->(PUT => '/api/v1/message/1/', 200, $message), 0, 'a method');
+isnt($faults->(GET => '/api/v1/none/', 200, $message), 0, 'a path');
+isnt($faults->(GET => '/api/v1/message/1/', 403, '{"detail":"Go away."}'), 0,
+     'other words');
+isnt($faults->(DELETE => '/api/v1/session/', 204, ''), 0,
+     'a log-out with a type, and without a cookie');
