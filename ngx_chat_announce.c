@@ -215,6 +215,11 @@ ngx_chat_announce_kept(void *data)
         return;
     }
 
+    if (ngx_exiting) {
+        ngx_chat_workers_left(ctx->unannounced);
+        return;
+    }
+
     ctx->unannounced->due = ngx_current_msec;
 }
 

@@ -327,6 +327,13 @@ ngx_chat_message_create_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     ctx->next = ngx_chat_message_create_answer;
 
+    if (ngx_exiting && ctx->unannounced) {
+
+        /* this would reach no socket of the new workers: one of them does it */
+
+        return NGX_OK;
+    }
+
     rc = ngx_chat_publish(r, ctx, &send->op.message);
 
     return (rc == NGX_DECLINED) ? NGX_OK : rc;

@@ -15,6 +15,9 @@
 #define NGX_CHAT_WORKERS_SENDS   4096
 #define NGX_CHAT_WORKERS_PROBES  64
 
+/* owns what is left to the others: no process has this id */
+#define NGX_CHAT_WORKERS_NOBODY  0x7fffffff
+
 
 struct ngx_chat_workers_s {
     ngx_atomic_t                epoch;
@@ -132,6 +135,15 @@ ngx_chat_workers_announced(ngx_chat_unannounced_t *entry)
 }
 
 
+void
+ngx_chat_workers_left(ngx_chat_unannounced_t *entry)
+{
+    ngx_memory_barrier();
+
+    entry->owner = NGX_CHAT_WORKERS_NOBODY;
+}
+
+
 ngx_chat_unannounced_t *
 ngx_chat_workers_due(ngx_chat_workers_t *workers, ngx_uint_t *n)
 {
@@ -156,7 +168,8 @@ ngx_chat_workers_due(ngx_chat_workers_t *workers, ngx_uint_t *n)
         /* a number that somebody else's process has now is not ours either */
 
         if (owner
-            && kill((ngx_pid_t) owner, 0) == -1
+            && (owner == NGX_CHAT_WORKERS_NOBODY
+                || kill((ngx_pid_t) owner, 0) == -1)
             && ngx_atomic_cmp_set(&entry->owner, owner,
                                   (ngx_atomic_t) ngx_pid))
         {

@@ -65,6 +65,9 @@ ngx_chat_unannounced_t *ngx_chat_workers_unannounced(
     ngx_chat_workers_t *workers, uint32_t sender_id, ngx_str_t *client_id);
 void ngx_chat_workers_announced(ngx_chat_unannounced_t *entry);
 
+/* leaves it to the other workers */
+void ngx_chat_workers_left(ngx_chat_unannounced_t *entry);
+
 /*
  * The next entry from place *n on that is due, or has been left by a process
  * that is gone and is this one's now; NULL: there are no more.

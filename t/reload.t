@@ -311,7 +311,7 @@ sub replace {
     ok(wait_until(sub {
         finish_parts();
         !kill 0, @pids;
-    }, 7), 'the old workers have ended');
+    }, 4), 'the old workers have ended');
 
     push @{ $count{ended} }, sprintf '%.1f', time - $began;
 }
@@ -448,7 +448,7 @@ for my $n (1 .. 2) {
 stop_load();
 
 
-=== sockets do not stay with an old worker that has something left to do
+=== an old worker that has something left to do
 --- workers: 1
 --- then
 my $other = connect_db();
@@ -458,7 +458,7 @@ $other->selectall_arrayref('SELECT * FROM chat_conversation FOR UPDATE');
 
 my @streams = (web_socket('u2'), event_source('u2'));
 is(join(' ', map { $_->{code} } @streams), '101 200', 'open');
-my ($poll, $idle) = map { long_poll($_) } qw(u2 u3);
+my @polls = map { long_poll($_) } qw(u2 u3);
 
 my $code;
 request('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' })
@@ -471,13 +471,17 @@ kill HUP => master_pid();
 ok(wait_until(sub { !grep { !$_->{closed} } @streams }, 2), 'closed soon');
 ok(kill(0, @old), 'while the old worker lives');
 is($code, undef, 'with its request');
-is(web_socket('u2')->{code}, 101, 'the new one takes sockets');
+
+my $socket = web_socket('u2');
+is($socket->{code}, 101, 'the new one takes sockets');
 
 $other->rollback;
 ok(wait_until { defined $code }, 'the request ends');
 is($code, 201, 'well');
 
-ok(wait_until { $poll->{closed} }, 'so does the poll');
-is($poll->{code}, 200, 'which has been told of it');
-ok(wait_until { $idle->{closed} }, 'and one that has nothing to tell');
-is($idle->{code}, 410, 'which says so');
+my $id = sql("SELECT id FROM chat_message WHERE body = 'x'");
+ok(wait_until(sub { "@{ $socket->{frames} }" =~ /"$id"/ }, 5),
+   'which is announced to the new ones');
+
+ok(wait_until { !grep { !$_->{closed} } @polls }, 'long polls end');
+is($_->{code}, 410, 'and know why') for @polls;
