@@ -134,6 +134,37 @@ ok(heard($id, $sockets[0]), 'the sender is told');
 ok(heard($id, $sockets[1]), 'the recipient is told');
 
 
+=== the database is gone when it is to be announced
+--- workers: 1
+--- http
+chat_db_timeout 500ms;
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+my $u2 = web_socket('u2');
+
+is(post('first')->code, 201, 'connected');
+
+$proxy->hold;
+is(post('second')->code, 503, 'no answer in time');
+ok(wait_until { stored('second') }, 'but it is stored');
+
+my @old = worker_pids();
+
+# requests meanwhile find it gone, and so nobody asks it
+$proxy->refuse;
+ok(!wait_until(sub { api('u1', GET => '/api/v1/message/')->code == 200 }, 3),
+   'no database');
+$proxy->pass;
+
+ok(heard(stored('second'), $u2), 'the recipient is told');
+is("@{[worker_pids()]}", "@old", 'by the same worker');
+--- no_error_log
+exited on signal
+
+
 === a message that was not stored after all is forgotten in the end
 --- workers: 1
 --- http

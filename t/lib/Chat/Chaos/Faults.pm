@@ -165,8 +165,8 @@ sub db_stop {
 }
 
 
-# late TOLD, NAME, PEOPLE: transactions that take their ids long before they commit,
-# as a send would whose server is slow.  Returns how many ended how.
+# late TOLD, NAME, PEOPLE: transactions that take their ids long before they
+# commit, as a send would whose server is slow.  Returns how many ended how.
 
 sub late {
     my ($told, $name, @people) = @_;
