@@ -434,6 +434,25 @@ for my $value ("' OR '1'='1", '\\', 'correct horse\\', 'correct hors_',
 }
 
 is_deeply(stored(), $before, 'all is as before');
+
+# one of them may be somebody's password, as it is written
+my $old = 'correct horse';
+
+for my $new ("' OR '1'='1", "\\\\\\\\\\\\\\\\", "x'); DELETE FROM chat_user; --",
+             'a%00b$1$2%s_', "\x{bf}' OR 1=1 --", '<b>😀</b>')
+{
+    my $json = JSON::PP->new->utf8;
+
+    is(post($json->encode({ old_password => $old, new_password => $new }),
+            path => '/api/v1/password/')->{code}, 204, 'a new password');
+    is(post($json->encode({ username => 'u1', password => $new }),
+            path => '/api/v1/session/')->{code}, 200, 'lets in');
+    is(post($json->encode({ username => 'u1', password => $old }),
+            path => '/api/v1/session/')->{code}, 403, 'and the old one not');
+    $old = $new;
+}
+
+is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'nobody has gone');
 is(exits(), '', 'no worker has died');
 
 
