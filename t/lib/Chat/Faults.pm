@@ -43,7 +43,7 @@ END
 our $Limit = 3;
 
 # bytes that a worker may grow by, its heap being as it is
-my $Growth = 2 << 20;
+our $Growth = 2 << 20;
 
 my %Kinds = (
     send => sub {
