@@ -272,6 +272,8 @@ is(status()->{publishes}{ok}, 0, 'none went well');
 $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
+--- http
+chat_db_connections 1;
 --- then
 is(post('first')->code, 201, 'stored');
 shows(db_connects => { ok => 1, failed => 0 });
@@ -576,6 +578,9 @@ shows_requests({}, 'probes are not counted');
 $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
+--- http
+chat_db_connections 1;
+chat_db_timeout 20s;
 --- then
 is(api('', GET => '/chat/status/ready')->code, 200, 'ready');
 $proxy->hold;
@@ -587,8 +592,8 @@ for (1 .. 20) {
     close $client;
 }
 
-settle(1.2);
 shows(db_queries_waiting => 0);
+settle(1.2);
 $proxy->pass;
 is(api('', GET => '/chat/status/ready')->code, 200, 'ready');
 
