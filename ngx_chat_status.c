@@ -656,7 +656,14 @@ ngx_chat_status_text(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     ngx_memzero(&text, sizeof(ngx_chat_status_text_t));
 
+    text.start = ngx_pnalloc(r->pool, NGX_CHAT_STATUS_SIZE);
+    if (text.start == NULL) {
+        return NGX_ERROR;
+    }
+
     text.pool = r->pool;
+    text.pos = text.start;
+    text.end = text.start + NGX_CHAT_STATUS_SIZE;
     text.openmetrics = openmetrics;
 
     metrics = ngx_chat_http_metrics(r);
@@ -859,7 +866,7 @@ ngx_chat_status_print(ngx_chat_status_text_t *text, const char *fmt, ...)
 
     if (text->end - text->pos < NGX_CHAT_STATUS_LINE) {
 
-        size = ngx_max(2 * (text->end - text->start), NGX_CHAT_STATUS_SIZE);
+        size = 2 * (text->end - text->start);
 
         start = ngx_pnalloc(text->pool, size);
         if (start == NULL) {

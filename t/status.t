@@ -132,6 +132,11 @@ shows_requests({
     'POST password/ 400'               => 1,
 });
 
+my $text = api('', GET => '/chat/status?format=openmetrics')->body;
+ok(length $text > 20_000, 'a long text') or diag(length $text);
+is(scalar(() = $text =~ /^ngx_chat_requests_total\{.*\} \d+$/mg), 22, 'whole');
+like($text, qr/\n# EOF\n\z/, 'to its end');
+
 
 === a log-in page that comes again, a client that left, a limit: all are counted
 --- undescribed: a limit without @chat_limited
