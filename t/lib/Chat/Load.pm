@@ -23,7 +23,7 @@ use warnings;
 use Chat;
 use Chat::Client;
 use Chat::Wire qw(wire);
-use JSON::PP qw(decode_json);
+use List::Util qw(max);
 use Mojo::IOLoop;
 use Time::HiRes qw(time);
 
@@ -42,9 +42,12 @@ my @Kinds = (
     [   1 => \&change_password ],
 );
 
-# messages that are asked for, and connections that are kept
+# messages that are asked for; connections that are kept
 my $Known = 5000;
 my $Kept = 20;
+
+# requests at once
+my $Busy = 50;
 
 # those that a socket was open for, in seconds, on the average
 my $Lives = 30;
@@ -101,12 +104,18 @@ sub taken {
 }
 
 
-# tick: what is due by now, each at its time, however long the others take
+# tick: what is due by now, each at its time, however long the others take; but
+# a machine that cannot keep up shall not have to do ever more at once
 
 sub tick {
     my ($self) = @_;
 
-    while ($self->{sent} < (time - $self->{began}) * $self->{rate}) {
+    my $now = (time - $self->{began}) * $self->{rate};
+
+    # given up: what has been due for a second
+    $self->{sent} = int max $self->{sent}, $now - $self->{rate};
+
+    while ($self->{sent} < $now && $self->{busy} < $Busy) {
         my $due = $self->{began} + $self->{sent}++ / $self->{rate};
         my $n = int rand 1000;
 
