@@ -18,6 +18,7 @@
  *   ngx_chat_cache_t   revision and ring of revocations
  *   metrics            what is counted, without the mutex
  *   workers            what they leave behind, without the mutex
+ *   choice             of a database server, without the mutex
  *   scores             failed log-ins by key
  *   slots              where in the log a key's record is
  *   log                records, written one after another, round and round
@@ -100,6 +101,7 @@ struct ngx_chat_cache_s {
 
     ngx_chat_revoked_t          revoked[NGX_CHAT_CACHE_REVOKED];
 
+    ngx_chat_db_choice_t        choice;
     ngx_chat_workers_t         *workers;
 
     ngx_chat_cache_score_t     *scores;
@@ -942,6 +944,13 @@ ngx_chat_metrics_zone_t *
 ngx_chat_cache_metrics(ngx_chat_cache_t *cache)
 {
     return cache ? cache->metrics : NULL;
+}
+
+
+ngx_chat_db_choice_t *
+ngx_chat_cache_choice(ngx_chat_cache_t *cache)
+{
+    return cache ? &cache->choice : NULL;
 }
 
 

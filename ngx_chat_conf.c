@@ -15,7 +15,7 @@
 #define NGX_CHAT_CONF_PASSWORD_FILE_MAX  512
 
 
-static char *ngx_chat_conf_db_address(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
+static char *ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     ngx_str_t *address);
 static char *ngx_chat_conf_db_password(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     ngx_str_t *path);
@@ -24,7 +24,7 @@ static char *ngx_chat_conf_path(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 /*
- * chat_db unix:/path | address[:port] user=name [password_file=path]
+ * chat_db unix:/path | address[:port] ... user=name [password_file=path]
  *         [database=name] [tls=on|off] [tls_ca=path];
  */
 
@@ -46,9 +46,13 @@ ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    for (i = 2; i < cf->args->nelts; i++) {
+    for (i = 1; i < cf->args->nelts; i++) {
 
-        if (ngx_strncmp(value[i].data, "user=", 5) == 0) {
+        if (i == 1 || ngx_strchr(value[i].data, '=') == NULL) {
+            /* a server, see below */
+            continue;
+
+        } else if (ngx_strncmp(value[i].data, "user=", 5) == 0) {
             dbcf->user.data = value[i].data + 5;
             dbcf->user.len = value[i].len - 5;
 
@@ -114,20 +118,39 @@ ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_chat_conf_db_address(cf, dbcf, &value[1]);
+    if (ngx_array_init(&dbcf->servers, cf->pool, 1,
+                       sizeof(ngx_chat_db_server_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (i == 1 || ngx_strchr(value[i].data, '=') == NULL) {
+            rv = ngx_chat_conf_db_server(cf, dbcf, &value[i]);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+        }
+    }
+
+    return NGX_CONF_OK;
 }
 
 
 /* names are resolved here, once: a look-up at run time would block */
 
 static char *
-ngx_chat_conf_db_address(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
+ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     ngx_str_t *address)
 {
-    u_char      *p;
-    size_t       len;
-    ngx_url_t    u;
-    ngx_addr_t  *addr;
+    u_char                *p;
+    size_t                 len;
+    uint32_t               key;
+    ngx_url_t              u;
+    ngx_addr_t            *addr;
+    ngx_uint_t             i;
+    ngx_chat_db_server_t  *server;
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 
@@ -142,13 +165,34 @@ ngx_chat_conf_db_address(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     }
 
     addr = &u.addrs[0];
+    key = ngx_crc32_long(address->data, address->len) | 1;
+
+    server = dbcf->servers.elts;
+
+    for (i = 0; i < dbcf->servers.nelts; i++) {
+        if (server[i].key == key) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" is in \"chat_db\" twice", address);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    server = ngx_array_push(&dbcf->servers);
+    if (server == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(server, sizeof(ngx_chat_db_server_t));
+
+    server->name = *address;
+    server->key = key;
 
 #if (NGX_HAVE_UNIX_DOMAIN)
 
     if (u.family == AF_UNIX) {
-        dbcf->socket.data = (u_char *)
+        server->socket.data = (u_char *)
                         ((struct sockaddr_un *) addr->sockaddr)->sun_path;
-        dbcf->socket.len = ngx_strlen(dbcf->socket.data);
+        server->socket.len = ngx_strlen(server->socket.data);
 
         return NGX_CONF_OK;
     }
@@ -171,9 +215,9 @@ ngx_chat_conf_db_address(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
         len -= 2;
     }
 
-    dbcf->host.data = p;
-    dbcf->host.len = len;
-    dbcf->port = ngx_inet_get_port(addr->sockaddr);
+    server->host.data = p;
+    server->host.len = len;
+    server->port = ngx_inet_get_port(addr->sockaddr);
 
     return NGX_CONF_OK;
 }

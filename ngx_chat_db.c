@@ -60,8 +60,8 @@ static void ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn);
 
 ngx_chat_db_t *
 ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
-    const ngx_chat_db_class_t *setup, const ngx_chat_db_class_t *const *classes,
-    ngx_chat_metrics_t *metrics)
+    ngx_chat_db_choice_t *choice, const ngx_chat_db_class_t *setup,
+    const ngx_chat_db_class_t *const *classes, ngx_chat_metrics_t *metrics)
 {
     ngx_uint_t           i;
     ngx_chat_db_t       *db;
@@ -75,6 +75,13 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     db->conns = ngx_pcalloc(cycle->pool,
                             conf->connections * sizeof(ngx_chat_db_conn_t));
     if (db->conns == NULL) {
+        return NULL;
+    }
+
+    if (ngx_chat_db_servers_init(&db->servers, cycle->pool, &conf->servers,
+                                 choice)
+        != NGX_OK)
+    {
         return NULL;
     }
 
@@ -150,6 +157,8 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
         ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_REJECTED);
         return NGX_BUSY;
     }
+
+    ngx_chat_db_follow(db);
 
     /* down: one job at a time finds out whether that is still so */
 
@@ -405,6 +414,8 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
     ngx_chat_db_conn_t  *conn;
     ngx_chat_db_lane_t  *lane;
 
+    ngx_chat_db_follow(db);
+
     for ( ;; ) {
         lane = ngx_chat_db_next_lane(db);
         if (lane == NULL) {
@@ -633,9 +644,13 @@ ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc, ngx_uint_t errcode)
 void
 ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
 {
-    ngx_uint_t           i, conflicts;
+    ngx_uint_t           i, several, conflicts;
     ngx_chat_db_job_t   *job;
     ngx_chat_db_lane_t  *lane;
+
+    /* what a node takes back, another one may have stored */
+
+    several = (conn->db->conf->servers.nelts > 1);
 
     lane = conn->lane;
     conflicts = 0;
@@ -657,6 +672,7 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
 
         case NGX_CHAT_DB_CONFLICT:
             conflicts = ++job->conflicts;
+            job->repeated |= several;
             break;
 
         case NGX_CHAT_DB_LOST:
@@ -672,6 +688,7 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
             break;
 
         default: /* NGX_CHAT_DB_UNFIT */
+            job->repeated |= several;
             break;
         }
 

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_thread_pool.h>
+#include "ngx_chat_db_server.h"
 #include "ngx_chat_metrics.h"
 
 
@@ -40,9 +41,8 @@ typedef struct ngx_chat_db_result_s  ngx_chat_db_result_t;
 /* what "chat_db" and its companions say; read-only after start-up */
 
 typedef struct {
-    ngx_str_t              host;              /* address; empty: a socket */
-    ngx_str_t              socket;            /* path, null-terminated */
-    in_port_t              port;
+    ngx_array_t            servers;           /* ngx_chat_db_server_t, in the
+                                                 order of preference */
     ngx_str_t              user;              /* these are null-terminated */
     ngx_str_t              password;
     ngx_str_t              database;
@@ -166,12 +166,14 @@ struct ngx_chat_db_result_s {
  * live as long as the cycle.  "setup" is a packet run on each new connection
  * before its first job (session variables are ngx_chat_mysql.c's business;
  * this is for the schema check); a result it refuses marks the server unfit:
- * jobs get NGX_BUSY, and the connection is tried again later.  May be NULL.
- * "classes", which ends with NULL, says where each is measured.
+ * jobs get NGX_BUSY, and the connection is tried again later, or another
+ * server is, of several.  NGX_DECLINED says that the server is read-only.
+ * May be NULL.  "choice" is the workers' common one, or NULL.  "classes", which
+ * ends with NULL, says where each is measured.
  */
 ngx_chat_db_t *ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
-    const ngx_chat_db_class_t *setup, const ngx_chat_db_class_t *const *classes,
-    ngx_chat_metrics_t *metrics);
+    ngx_chat_db_choice_t *choice, const ngx_chat_db_class_t *setup,
+    const ngx_chat_db_class_t *const *classes, ngx_chat_metrics_t *metrics);
 
 /*
  * NGX_OK: accepted, the handler will be called.  NGX_BUSY: the queue is full

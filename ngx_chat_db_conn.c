@@ -37,6 +37,9 @@ static void ngx_chat_db_build_rollback(ngx_chat_db_text_t *text,
 static void ngx_chat_db_idle(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
     const char *reason);
+static ngx_int_t ngx_chat_db_leave(ngx_chat_db_conn_t *conn,
+    ngx_uint_t errcode, const char *reason, ngx_uint_t anyway);
+static ngx_str_t *ngx_chat_db_server_name(ngx_chat_db_t *db, ngx_uint_t n);
 
 static void ngx_chat_db_timeout_handler(ngx_event_t *ev);
 static void ngx_chat_db_ready_handler(ngx_event_t *ev);
@@ -72,14 +75,23 @@ ngx_chat_db_conn_init(ngx_chat_db_conn_t *conn, ngx_chat_db_t *db)
 void
 ngx_chat_db_connect(ngx_chat_db_conn_t *conn)
 {
-    ngx_int_t       rc;
-    ngx_chat_db_t  *db;
+    ngx_int_t              rc;
+    ngx_chat_db_t         *db;
+    ngx_chat_db_server_t  *server;
 
     db = conn->db;
 
-    ngx_log_debug0(NGX_LOG_DEBUG_EVENT, db->log, 0, "chat db connect");
+    conn->server = db->servers.current;
+    conn->begin = ngx_current_msec;
 
-    rc = ngx_chat_mysql_connect(&conn->my, db->conf, &conn->ready, db->log);
+    server = db->conf->servers.elts;
+    server += conn->server;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_EVENT, db->log, 0, "chat db connect \"%V\"",
+                   &server->name);
+
+    rc = ngx_chat_mysql_connect(&conn->my, db->conf, server, &conn->ready,
+                                db->log);
 
     conn->state = NGX_CHAT_DB_CONNECTING;
     db->opening++;
@@ -187,16 +199,18 @@ ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc)
 static void
 ngx_chat_db_read_result(ngx_chat_db_conn_t *conn)
 {
+    ngx_int_t                   rc;
     const ngx_chat_db_class_t  *class;
 
     class = conn->class;
 
     /* after a failure the rest is read for the connection's sake only */
 
-    if (class->result != NULL && !conn->failed
-        && class->result(&conn->result, conn->jobs, conn->njobs) != NGX_OK)
-    {
-        conn->failed = 1;
+    if (class->result != NULL && !conn->failed) {
+        rc = class->result(&conn->result, conn->jobs, conn->njobs);
+
+        conn->failed = (rc != NGX_OK);
+        conn->read_only = (rc == NGX_DECLINED);
     }
 
     ngx_chat_mysql_free_result(conn->my, &conn->result);
@@ -216,6 +230,15 @@ ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
         ngx_chat_db_run(conn, db->setup, NGX_CHAT_DB_SETUP);
         return;
     }
+
+    (void) ngx_chat_db_servers_follow(&db->servers);
+
+    if (conn->server != db->servers.current) {
+        ngx_chat_db_close(conn);
+        return;
+    }
+
+    ngx_chat_db_servers_answered(&db->servers, conn->server);
 
     if (db->backoff) {
         ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
@@ -241,7 +264,9 @@ ngx_chat_db_complete(ngx_chat_db_conn_t *conn)
 {
     if (conn->state == NGX_CHAT_DB_SETUP) {
         if (conn->failed) {
-            ngx_chat_db_unfit(conn, 0, "its schema is not the expected one");
+            ngx_chat_db_unfit(conn, 0, conn->read_only
+                                       ? "it is read-only"
+                                       : "its schema is not the expected one");
             return;
         }
 
@@ -252,6 +277,8 @@ ngx_chat_db_complete(ngx_chat_db_conn_t *conn)
     if (conn->lane != NULL) {
         ngx_chat_db_trouble_over(conn->lane);
     }
+
+    ngx_chat_db_servers_answered(&conn->db->servers, conn->server);
 
     ngx_chat_db_finish(conn, conn->failed ? NGX_ERROR : NGX_OK, 0);
     ngx_chat_db_idle(conn);
@@ -283,6 +310,16 @@ ngx_chat_db_failed(ngx_chat_db_conn_t *conn)
     class = conn->class;
     error = ngx_chat_db_error(code);
     action = error->action;
+
+    if (error->elsewhere
+        && ngx_chat_db_leave(conn, code, error->reason ? error->reason : text,
+                             0)
+           == NGX_OK)
+    {
+        ngx_chat_db_retry(conn, NGX_CHAT_DB_UNFIT);
+        ngx_chat_db_close(conn);
+        return;
+    }
 
     ngx_chat_db_log_error(conn, error, code, text);
 
@@ -449,6 +486,17 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     db = conn->db;
 
+    ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_CONNECT_FAILED);
+
+    /* if others still work there, the reason is not the server's end */
+
+    if (!ngx_chat_db_servers_answering(&db->servers, conn->server, conn->begin)
+        && ngx_chat_db_leave(conn, errcode, reason, 1) == NGX_OK)
+    {
+        ngx_chat_db_close(conn);
+        return;
+    }
+
     /* a reason is told once, not at each try */
 
     level = (db->backoff && db->errcode == errcode) ? NGX_LOG_INFO
@@ -466,9 +514,79 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     db->retry_at = ngx_current_msec + db->backoff;
 
-    ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_CONNECT_FAILED);
-
     ngx_chat_db_close(conn);
+}
+
+
+/* NGX_OK: another server is in use now */
+
+static ngx_int_t
+ngx_chat_db_leave(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
+    const char *reason, ngx_uint_t anyway)
+{
+    ngx_chat_db_t  *db;
+
+    db = conn->db;
+
+    if (ngx_chat_db_servers_leave(&db->servers, conn->server, anyway)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, db->log, 0,
+                  "chat: the database server \"%V\" is left for \"%V\": "
+                  "%s, error %ui",
+                  ngx_chat_db_server_name(db, conn->server),
+                  ngx_chat_db_server_name(db, db->servers.current),
+                  reason, errcode);
+
+    return NGX_OK;
+}
+
+
+static ngx_str_t *
+ngx_chat_db_server_name(ngx_chat_db_t *db, ngx_uint_t n)
+{
+    ngx_chat_db_server_t  *server;
+
+    server = db->conf->servers.elts;
+
+    return &server[n].name;
+}
+
+
+/*
+ * Packets under way on the old server end as they may: it is gone, or does not
+ * commit them.
+ */
+
+void
+ngx_chat_db_follow(ngx_chat_db_t *db)
+{
+    ngx_uint_t  i;
+
+    if (db->conf->servers.nelts == 1) {
+        return;
+    }
+
+    if (ngx_chat_db_servers_follow(&db->servers) == NGX_OK) {
+
+        ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+                      "chat: the database server is \"%V\" now",
+                      ngx_chat_db_server_name(db, db->servers.current));
+
+        /* whatever this worker has met elsewhere */
+        db->retry_at = ngx_current_msec;
+    }
+
+    for (i = 0; i < db->conf->connections; i++) {
+        if (db->conns[i].state == NGX_CHAT_DB_IDLE
+            && db->conns[i].server != db->servers.current)
+        {
+            ngx_chat_db_close(&db->conns[i]);
+        }
+    }
 }
 
 

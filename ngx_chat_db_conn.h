@@ -70,6 +70,8 @@ struct ngx_chat_db_conn_s {
     ngx_socket_t                ident;
 
     ngx_chat_db_state_e         state;
+    ngx_uint_t                  server;   /* of db->servers */
+    ngx_msec_t                  begin;    /* of connecting */
     ngx_msec_t                  since;    /* it is connected */
     ngx_event_t                 timer;    /* set unless closed or idle */
     ngx_event_t                 ready;    /* connected without its socket */
@@ -84,11 +86,13 @@ struct ngx_chat_db_conn_s {
     ngx_chat_db_result_t        result;
     unsigned                    reading:1;    /* sent, results come in */
     unsigned                    failed:1;     /* class->result() did */
+    unsigned                    read_only:1;  /* the server, setup says */
 };
 
 
 struct ngx_chat_db_s {
     ngx_chat_db_conf_t         *conf;
+    ngx_chat_db_servers_t       servers;
     const ngx_chat_db_class_t  *setup;
     ngx_pool_t                 *pool;     /* the cycle's */
 
@@ -137,6 +141,9 @@ void ngx_chat_db_send(ngx_chat_db_conn_t *conn,
     const ngx_chat_db_class_t *class);
 
 void ngx_chat_db_close(ngx_chat_db_conn_t *conn);
+
+/* leaves connections to a server that is no longer in use, unless busy */
+void ngx_chat_db_follow(ngx_chat_db_t *db);
 
 
 #endif /* _NGX_CHAT_DB_CONN_H_INCLUDED_ */

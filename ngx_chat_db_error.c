@@ -18,8 +18,6 @@
 
 static const ngx_uint_t  ngx_chat_db_conflicts[] = {
     1020,                        /* ER_CHECKREAD: row changed since read */
-    1047,                        /* ER_UNKNOWN_COM_ERROR: Galera node not in
-                                    sync, soon again as a rule */
     1205,                        /* ER_LOCK_WAIT_TIMEOUT */
     1213,                        /* ER_LOCK_DEADLOCK */
     1297,                        /* ER_GET_TEMPORARY_ERRMSG */
@@ -31,6 +29,13 @@ static const ngx_uint_t  ngx_chat_db_conflicts[] = {
     3101,                        /* ER_TRANSACTION_ROLLBACK_DURING_COMMIT:
                                     Group Replication's certification */
     3572,                        /* ER_LOCK_NOWAIT */
+    0
+};
+
+
+static const ngx_uint_t  ngx_chat_db_not_synced[] = {
+    1047,                        /* ER_UNKNOWN_COM_ERROR: Galera node not in
+                                    sync, soon again as a rule */
     0
 };
 
@@ -205,36 +210,39 @@ static const ngx_uint_t  ngx_chat_db_unfit[] = {
 
 static const ngx_chat_db_error_t  ngx_chat_db_errors[] = {
 
-    { NGX_CHAT_DB_CONFLICT, NULL, ngx_chat_db_conflicts },
+    { NGX_CHAT_DB_CONFLICT, NULL, ngx_chat_db_conflicts, 0 },
 
-    { NGX_CHAT_DB_LOST, NULL, ngx_chat_db_lost },
+    { NGX_CHAT_DB_CONFLICT, NULL, ngx_chat_db_not_synced, 1 },
 
-    { NGX_CHAT_DB_UNFIT, NULL, ngx_chat_db_unfit },
+    { NGX_CHAT_DB_LOST, NULL, ngx_chat_db_lost, 0 },
 
-    { NGX_CHAT_DB_UNABLE, "it is read-only", ngx_chat_db_read_only },
+    { NGX_CHAT_DB_UNFIT, NULL, ngx_chat_db_unfit, 0 },
 
-    { NGX_CHAT_DB_STALE, "it is read-only", ngx_chat_db_read_only_session },
+    { NGX_CHAT_DB_UNABLE, "it is read-only", ngx_chat_db_read_only, 1 },
+
+    { NGX_CHAT_DB_STALE, "it is read-only", ngx_chat_db_read_only_session,
+      1 },
 
     { NGX_CHAT_DB_UNABLE, "its disk or a table is full",
-      ngx_chat_db_disk_full },
+      ngx_chat_db_disk_full, 0 },
 
     { NGX_CHAT_DB_UNABLE, "it has trouble with its files, see its own log",
-      ngx_chat_db_storage },
+      ngx_chat_db_storage, 0 },
 
-    { NGX_CHAT_DB_SHORT, "it is short of memory", ngx_chat_db_memory },
+    { NGX_CHAT_DB_SHORT, "it is short of memory", ngx_chat_db_memory, 0 },
 
-    { NGX_CHAT_DB_SHORT, "it stopped what took too long", ngx_chat_db_time },
+    { NGX_CHAT_DB_SHORT, "it stopped what took too long", ngx_chat_db_time, 0 },
 
     { NGX_CHAT_DB_STALE, "a table or column is missing or of another version, "
-      "see \"chatctl db check\"", ngx_chat_db_schema },
+      "see \"chatctl db check\"", ngx_chat_db_schema, 0 },
 
     { NGX_CHAT_DB_STALE, "a right of sql/grants.sql is missing",
-      ngx_chat_db_rights },
+      ngx_chat_db_rights, 0 },
 };
 
 
 static const ngx_chat_db_error_t  ngx_chat_db_unknown = {
-    NGX_CHAT_DB_REFUSED, NULL, NULL
+    NGX_CHAT_DB_REFUSED, NULL, NULL, 0
 };
 
 

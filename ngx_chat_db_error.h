@@ -42,6 +42,8 @@ typedef struct {
     const char            *reason;        /* of SHORT, UNABLE and STALE: what
                                              the log says, else NULL */
     const ngx_uint_t      *codes;         /* up to 0 */
+    ngx_uint_t             elsewhere;     /* another server can do it, if there
+                                             is one; a flag */
 } ngx_chat_db_error_t;
 
 

@@ -501,6 +501,13 @@ ngx_chat_postconfiguration(ngx_conf_t *cf)
                       "asks the database who is calling");
     }
 
+    if (chmcf->zone == NULL && chmcf->db.servers.nelts > 1) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "several servers of \"chat_db\" need a \"chat_zone\", "
+                      "in which workers agree on one of them");
+        return NGX_ERROR;
+    }
+
     chmcf->thread_pool = ngx_thread_pool_add(cf, chmcf->thread_pool_name.len
                                                  ? &chmcf->thread_pool_name
                                                  : NULL);
@@ -573,7 +580,11 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    worker->db = ngx_chat_db_create(cycle, &chmcf->db, &ngx_chat_sql_setup,
+    worker->db = ngx_chat_db_create(cycle, &chmcf->db,
+                                    ngx_chat_cache_choice(cache),
+                                    chmcf->db.servers.nelts > 1
+                                    ? &ngx_chat_sql_setup_writer
+                                    : &ngx_chat_sql_setup,
                                     ngx_chat_sql_classes, worker->metrics);
     if (worker->db == NULL) {
         return NGX_ERROR;

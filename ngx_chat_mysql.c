@@ -38,6 +38,7 @@ typedef enum {
 struct ngx_chat_mysql_s {
     MYSQL                  *handle;
     ngx_chat_db_conf_t     *conf;
+    ngx_chat_db_server_t   *server;
     ngx_event_t            *ready;
     ngx_log_t              *log;
 
@@ -119,7 +120,7 @@ ngx_chat_mysql_library_end(void)
 
 ngx_int_t
 ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
-    ngx_event_t *ready, ngx_log_t *log)
+    ngx_chat_db_server_t *server, ngx_event_t *ready, ngx_log_t *log)
 {
     ngx_chat_mysql_t  *my;
 
@@ -131,6 +132,7 @@ ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
     }
 
     my->conf = conf;
+    my->server = server;
     my->ready = ready;
     my->log = log;
 
@@ -482,6 +484,7 @@ typedef struct {
     ngx_chat_mysql_t       *my;               /* NULL: given up */
     MYSQL                  *handle;
     ngx_chat_db_conf_t     *conf;
+    ngx_chat_db_server_t   *server;
     MYSQL                  *connected;
     unsigned                greeted:1;
     unsigned                plain:1;          /* no TLS is offered */
@@ -510,6 +513,7 @@ ngx_chat_mysql_tls(ngx_chat_mysql_t *my)
         tls->my = my;
         tls->handle = my->handle;
         tls->conf = my->conf;
+        tls->server = my->server;
 
         task->ctx = tls;
         task->handler = ngx_chat_mysql_tls_thread;
@@ -550,19 +554,21 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
 {
     ngx_chat_mysql_tls_t *tls = data;
 
-    int                  wait;
-    MYSQL               *h;
-    ngx_chat_db_conf_t  *conf;
+    int                    wait;
+    MYSQL                 *h;
+    ngx_chat_db_conf_t    *conf;
+    ngx_chat_db_server_t  *server;
 
     h = tls->handle;
     conf = tls->conf;
+    server = tls->server;
 
     wait = mysql_real_connect_start(&tls->connected, h,
-                         conf->host.len ? (char *) conf->host.data : NULL,
+                         server->host.len ? (char *) server->host.data : NULL,
                          (char *) conf->user.data,
                          (char *) conf->password.data,
-                         (char *) conf->database.data, conf->port,
-                         conf->host.len ? NULL : (char *) conf->socket.data,
+                         (char *) conf->database.data, server->port,
+                         server->host.len ? NULL : (char *) server->socket.data,
                          CLIENT_MULTI_STATEMENTS);
 
     while (wait) {
@@ -670,12 +676,14 @@ ngx_chat_mysql_tls_done(ngx_event_t *ev)
 static ngx_int_t
 ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
 {
-    int                  wait;
-    MYSQL               *h;
-    ngx_chat_db_conf_t  *conf;
+    int                    wait;
+    MYSQL                 *h;
+    ngx_chat_db_conf_t    *conf;
+    ngx_chat_db_server_t  *server;
 
     h = my->handle;
     conf = my->conf;
+    server = my->server;
 
     switch (my->op) {
 
@@ -688,10 +696,10 @@ ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
         wait = my->started
                ? mysql_real_connect_cont(&my->connected, h, ready)
                : mysql_real_connect_start(&my->connected, h,
-                     conf->host.len ? (char *) conf->host.data : NULL,
+                     server->host.len ? (char *) server->host.data : NULL,
                      (char *) conf->user.data, (char *) conf->password.data,
-                     (char *) conf->database.data, conf->port,
-                     conf->host.len ? NULL : (char *) conf->socket.data,
+                     (char *) conf->database.data, server->port,
+                     server->host.len ? NULL : (char *) server->socket.data,
                      CLIENT_MULTI_STATEMENTS);
 
         my->failed = (my->connected == NULL);
@@ -859,10 +867,12 @@ ngx_chat_mysql_step(ngx_chat_mysql_t *my)
 {
     MYSQL                  *h;
     ngx_chat_db_conf_t     *conf;
+    ngx_chat_db_server_t   *server;
     enum net_async_status   status;
 
     h = my->handle;
     conf = my->conf;
+    server = my->server;
 
     /* begun and gone on with by the same call */
 
@@ -870,10 +880,10 @@ ngx_chat_mysql_step(ngx_chat_mysql_t *my)
 
     case NGX_CHAT_MYSQL_CONNECT:
         return mysql_real_connect_nonblocking(h,
-                   conf->host.len ? (char *) conf->host.data : NULL,
+                   server->host.len ? (char *) server->host.data : NULL,
                    (char *) conf->user.data, (char *) conf->password.data,
-                   (char *) conf->database.data, conf->port,
-                   conf->host.len ? NULL : (char *) conf->socket.data,
+                   (char *) conf->database.data, server->port,
+                   server->host.len ? NULL : (char *) server->socket.data,
                    CLIENT_MULTI_STATEMENTS);
 
     case NGX_CHAT_MYSQL_QUERY:

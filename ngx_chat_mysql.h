@@ -41,7 +41,8 @@ void ngx_chat_mysql_library_end(void);
  * After close "ready" is not called.
  */
 ngx_int_t ngx_chat_mysql_connect(ngx_chat_mysql_t **my,
-    ngx_chat_db_conf_t *conf, ngx_event_t *ready, ngx_log_t *log);
+    ngx_chat_db_conf_t *conf, ngx_chat_db_server_t *server, ngx_event_t *ready,
+    ngx_log_t *log);
 
 /* one packet; text stays as it is until the packet's last result is read */
 ngx_int_t ngx_chat_mysql_query(ngx_chat_mysql_t *my, u_char *text, size_t len);

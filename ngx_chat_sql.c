@@ -26,6 +26,8 @@
 
 static void ngx_chat_sql_setup_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
+static void ngx_chat_sql_setup_writer_build(ngx_chat_db_text_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static ngx_int_t ngx_chat_sql_setup_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 
@@ -62,6 +64,14 @@ const ngx_chat_db_class_t  ngx_chat_sql_setup = {
     .name = ngx_string("setup"),
     .batch = 1,
     .build = ngx_chat_sql_setup_build,
+    .result = ngx_chat_sql_setup_result
+};
+
+
+const ngx_chat_db_class_t  ngx_chat_sql_setup_writer = {
+    .name = ngx_string("setup"),
+    .batch = 1,
+    .build = ngx_chat_sql_setup_writer_build,
     .result = ngx_chat_sql_setup_result
 };
 
@@ -159,6 +169,25 @@ ngx_chat_sql_setup_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
 }
 
 
+/*
+ * One server of several.  A node of a cluster must have applied what others
+ * have committed before, or ids that are taken here could be below some that
+ * have been handed out; to MySQL the beginning is a comment.  And one that is
+ * read-only follows another: what is under way there cannot be seen here.
+ * (Newer versions say "OFF" for 0.)
+ */
+
+static void
+ngx_chat_sql_setup_writer_build(ngx_chat_db_text_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n)
+{
+    ngx_chat_sql_text(text,
+        "/*M!100301 SET STATEMENT wsrep_sync_wait = 1 FOR */ "
+        "SELECT version, @@GLOBAL.read_only NOT IN ('0', 'OFF')"
+        " OR @@GLOBAL.innodb_read_only FROM chat_schema");
+}
+
+
 static ngx_int_t
 ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
@@ -170,7 +199,8 @@ ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
     version = (row != NULL) ? ngx_chat_sql_get_number(&row[0]) : 0;
 
     if (version == NGX_CHAT_SCHEMA_VERSION) {
-        return NGX_OK;
+        return (res->nfields > 1 && ngx_chat_sql_get_number(&row[1]))
+               ? NGX_DECLINED : NGX_OK;
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

@@ -67,6 +67,7 @@ typedef struct {
 
 /* the schema's version, as setup of ngx_chat_db_create() */
 extern const ngx_chat_db_class_t  ngx_chat_sql_setup;
+extern const ngx_chat_db_class_t  ngx_chat_sql_setup_writer;
 
 /* whether the database answers: needs its job alone */
 extern const ngx_chat_db_class_t  ngx_chat_sql_ready;

@@ -78,6 +78,29 @@ s/unix:\S+ user=/127.0.0.1:99999 user=/;
 invalid port in "chat_db 127.0.0.1:99999"
 
 
+=== chat_db with a server twice
+--- change
+s/(unix:\S+) user=/$1 127.0.0.1:99 $1 user=/;
+--- error_log eval
+[qr/\[emerg\] .*"unix:\S+" is in "chat_db" twice/]
+
+
+=== chat_db with a second server that does not exist
+--- change
+s/(unix:\S+) user=/$1 no-such-host.invalid user=/;
+--- error_log eval
+[qr/\[emerg\] .*host not found in "chat_db no-such-host.invalid"/]
+
+
+=== several servers without a zone
+--- change
+s/(unix:\S+) user=/$1 127.0.0.1:99 user=/;
+s/chat_zone .*?;//;
+--- error_log
+[emerg]
+several servers of "chat_db" need a "chat_zone", in which workers agree on one of them
+
+
 === password_file is missing
 --- change
 s{password_file=\S+}{password_file=/no/such/file};

@@ -86,6 +86,8 @@ sub DESTROY {
     # this may be the end of the test, with its exit status in here
     local $?;
 
+    # of which another proxy's process may have a copy
+    shutdown $self->{control}, 2;
     close $self->{control};
     waitpid $self->{pid}, 0;
 }
