@@ -75,6 +75,8 @@ static void ngx_chat_subscriber_remove(void *data);
 static void ngx_chat_subscriber_tick(ngx_event_t *ev);
 static void ngx_chat_subscribers_leave(ngx_event_t *rev);
 static ngx_uint_t ngx_chat_subscribers_close(ngx_chat_subscribers_t *subs);
+static void ngx_chat_subscribers_spare(void);
+static void ngx_chat_subscribers_spared(ngx_event_t *rev);
 static void ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs);
 static void ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs);
 static ngx_int_t ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub);
@@ -244,6 +246,8 @@ ngx_chat_subscribers_leave(ngx_event_t *rev)
 
     ngx_close_connection(c);
 
+    ngx_chat_subscribers_spare();
+
     (void) ngx_chat_subscribers_close(subs);
 
     if (subs->event.timer_set) {
@@ -284,6 +288,36 @@ ngx_chat_subscribers_close(ngx_chat_subscribers_t *subs)
     }
 
     return n;
+}
+
+
+/*
+ * When worker_shutdown_timeout ends, nginx calls the read handlers of all
+ * connections.  Those by which nchan's workers write to each other have none,
+ * which the worker would die of; and nchan would count it as alive for ever,
+ * and abort others at later reloads.
+ */
+
+static void
+ngx_chat_subscribers_spare(void)
+{
+    ngx_uint_t         i;
+    ngx_connection_t  *c;
+
+    c = ngx_cycle->connections;
+
+    for (i = 0; i < ngx_cycle->connection_n; i++) {
+        if (c[i].fd != (ngx_socket_t) -1 && c[i].read->handler == NULL) {
+            c[i].read->handler = ngx_chat_subscribers_spared;
+        }
+    }
+}
+
+
+static void
+ngx_chat_subscribers_spared(ngx_event_t *rev)
+{
+    /* void */
 }
 
 

@@ -7,6 +7,7 @@
 use Test::Nginx::Socket 'no_plan';
 use Test::Nginx::Util qw(get_pid_from_pidfile);
 use Chat;
+use Chat::Wire;
 
 sub signal_master {
     my ($signal) = @_;
@@ -78,3 +79,19 @@ is($code, 201, 'well');
 is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'mine'"), 1,
    'stored');
 ok(gone(@old), 'the old worker is gone');
+
+
+=== a client that never finishes its request ends with worker_shutdown_timeout
+--- main_config
+worker_shutdown_timeout 1s;
+--- then
+my $slow = dial();
+send_all($slow, substr wire(POST => '/api/v1/message/', as => 'u1',
+                            json => '{"recipient":"u2","body":"x"}'), 0, -1);
+settle(0.2);
+
+my @old = worker_pids();
+signal_master('HUP');
+
+ok(wait_until(sub { kill(0, @old) < @old }, 1), 'one worker ends');
+ok(gone(@old), 'the other one when time is up');
