@@ -1,0 +1,172 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# A cluster of three nodes, of which the one in use is killed or made read-only
+# while many people send: what is acknowledged is stored, once, and
+# who catches up meanwhile misses nothing.
+
+use Test::More ();
+use Test::Nginx::Socket;
+use Chat::Galera;
+
+our ($cluster, $why);
+
+BEGIN {
+    $why = Chat::Galera->missing;
+    plan(skip_all => $why) if $why;
+    plan('no_plan');
+    no_shuffle();
+    $cluster = Chat::Galera->new;
+}
+
+use Chat;
+use Time::HiRes qw(time);
+
+our $settings = 'chat_db_timeout 8s; chat_db_connect_timeout 4s;';
+
+# --- senders and a reader --------------------------------------------------
+
+my (%acknowledged, @times, $seen, $cursor, $running, $codes);
+my $round = 0;
+
+
+# under_load SECONDS, AT => SUB ...: 16 senders who try again until they are told, by
+# the same key, and u2 who catches up all the time; the SUBs are done meanwhile
+
+sub under_load {
+    my ($seconds, %faults) = @_;
+
+    $round++;
+    %acknowledged = @times = ();
+    ($seen, $cursor, $running, $codes) = ({}, 0, 17, {});
+
+    my $end = time + $seconds;
+
+    Mojo::IOLoop->timer($_ => $faults{$_}) for keys %faults;
+    send_next($_, 0, $end) for 1 .. 16;
+    catch_up($end);
+
+    ok(wait_until(sub { !$running }, $seconds + 30), 'all come to an end');
+}
+
+
+sub send_next {
+    my ($who, $n, $end) = @_;
+
+    return $running-- if time > $end;
+
+    attempt($who, "key-$round-$who-" . ++$n, sub { send_next($who, $n, $end) });
+}
+
+
+sub attempt {
+    my ($who, $key, $then) = @_;
+
+    my $again = sub {
+        Mojo::IOLoop->timer(0.1 => sub { attempt($who, $key, $then) });
+    };
+
+    request('u' . (1, 3, 4)[$who % 3], POST => '/api/v1/message/',
+            { recipient => 'u2', body => $key, client_id => $key })
+        ->then(sub {
+            my ($res) = @_;
+            my $code = $res->code // 0;
+
+            $codes->{$code}++;
+            return $again->() if $code !~ /^20[01]$/;
+
+            $acknowledged{$key} = $res->json->{id};
+            push @times, time;
+            $then->();
+        }, $again);
+}
+
+
+# catch_up END: after END once more, when all is done
+
+sub catch_up {
+    my ($end, $last) = @_;
+
+    request('u2', GET => "/api/v1/message/?after=$cursor")->then(sub {
+        my ($res) = @_;
+        my $answer = ($res->code // 0) == 200 ? $res->json : undef;
+
+        if ($answer) {
+            $seen->{ $_->{id} } = 1 for @{ $answer->{results} };
+            $cursor = $answer->{cursor};
+        }
+
+        return $running-- if $last && $answer && !@{ $answer->{results} };
+
+        Mojo::IOLoop->timer($answer ? 0.01 : 0.1 => sub {
+            catch_up($end, $running == 1);
+        });
+    }, sub { Mojo::IOLoop->timer(0.1 => sub { catch_up($end, 0) }) });
+}
+
+
+# compare NAME, NODE: with what this node has; the longest time without an
+# acknowledgement
+
+sub compare {
+    my ($name, $node) = @_;
+
+    my %stored;
+
+    for (split /\n/, $cluster->sql($node, 'SELECT id, body FROM chat_message')) {
+        my ($id, $body) = split;
+        push @{ $stored{$body} }, $id;
+    }
+
+    my @all = sort keys %acknowledged;
+    my @lost = grep {
+        my $key = $_;
+        !grep { $_ == $acknowledged{$key} } @{ $stored{$key} // [] };
+    } @all;
+    my @doubled = grep { @{ $stored{$_} } > 1 } sort keys %stored;
+    my @missed = grep { !$seen->{$_} } map { @$_ } values %stored;
+
+    is("@lost", '', "$name: what is acknowledged is stored, by that id");
+    is("@doubled", '', "$name: nothing is stored twice");
+    is("@missed", '', "$name: who catches up sees all of it");
+
+    my $gap = 0;
+    for (1 .. $#times) {
+        my $g = $times[$_] - $times[$_ - 1];
+        $gap = $g if $g > $gap;
+    }
+
+    Test::More::note(sprintf '%s: acknowledged %d, stored %d, doubled %d, missed %d, '
+                 . 'nothing for %.1f s, %d a second, answers: %s',
+         $name, scalar @all, scalar keys %stored, scalar @doubled,
+         scalar @missed, $gap, @all / ($times[-1] - $times[0]),
+         join ', ', map { "$codes->{$_} times $_" } sort keys %$codes);
+
+    return $gap;
+}
+
+run_tests();
+
+
+__DATA__
+
+=== the node in use becomes read-only, the next is killed
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
+--- then
+cmp_ok($cluster->sql(0, 'SELECT @@auto_increment_increment'), '>', 1,
+       'ids go up in steps');
+
+under_load(5, 2 => sub { $cluster->sql(0, 'SET GLOBAL read_only = 1') });
+cmp_ok(compare('read-only', 2), '<', 3, 'it goes on');
+like(error_log(), qr/\[error\].* server "127\S+" is left for "127\S+": it is read-only, error 1290/,
+     'the log says why');
+
+$cluster->sql(0, 'SET GLOBAL read_only = 0');
+my $before = scalar(() = error_log() =~ /is left for/g);
+
+under_load(10, 3 => sub { $cluster->end(1, 'KILL') });
+cmp_ok(compare('killed', 2), '<', 10, 'it goes on');
+cmp_ok(scalar(() = error_log() =~ /is left for/g), '>', $before, 'elsewhere');
