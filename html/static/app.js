@@ -696,7 +696,7 @@ chat.addEventListener('state', () => {
     people.error = null;
     draw();
 
-  } else {
+  } else if (chat.state === 'lost') {
     // a moment's interruption is nobody's concern
     lostTimer = setTimeout(() => {
       $('lost').textContent = navigator.onLine

@@ -12,6 +12,8 @@
  *     chat.conversation('bob').messages;   // oldest first
  *     chat.send('bob', 'Hello');
  *
+ * docs/client.md tells it all.
+ *
  * The server's database is the truth.  The socket only says "there is a message
  * 4711", and may lose even that: after each connect, and once a minute, all
  * since the last such time is asked for, by a cursor.
@@ -260,7 +262,7 @@ class Link {
  */
 export class Chat extends EventTarget {
   me = null;        // one's own name
-  state = 'start';  // then "online" or "lost"
+  state = 'start';  // then "online" or "lost", at last "stopped"
   more = true;      // there are older conversations on the server
 
   #base;
@@ -274,7 +276,7 @@ export class Chat extends EventTarget {
   #missed = Promise.resolve();
   #nextMissed = null;
   #watchdog = 0;
-  #stopped = false;
+  #stopped = new AbortController();
 
   /** base: where the site's /api/v1/ and /ws are */
   constructor(base = new URL('/', location.href)) {
@@ -297,7 +299,7 @@ export class Chat extends EventTarget {
 
   async logout() {
     await this.#request('DELETE', 'session/');
-    this.#stop();
+    this.stop();
   }
 
   async changePassword(oldPassword, newPassword) {
@@ -317,23 +319,40 @@ export class Chat extends EventTarget {
     }
   }
 
-  /** Loads who one is and the latest conversations, and stays connected. */
+  /**
+   * Loads who one is and the latest conversations, and stays connected.  Where
+   * that fails it may be called again.
+   */
   async start() {
+    const { signal } = this.#stopped;
+
     this.me = (await this.#get('session/')).username;
 
     // first of all: what comes while the inbox loads is then caught up with
     this.#cursor = (await this.#get('message/', { after: 'latest' })).cursor;
     await this.moreConversations();
 
-    addEventListener('online', () => this.#wake());
-    addEventListener('offline', () => this.#link.fail());
+    if (signal.aborted) {
+      return;
+    }
+
+    addEventListener('online', () => this.#wake(), { signal });
+    addEventListener('offline', () => this.#link.fail(), { signal });
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') {
         this.#wake();
       }
-    });
+    }, { signal });
 
     this.#link.connect();
+  }
+
+  /** Leaves for good: there is no connection and no asking any more. */
+  stop() {
+    this.#setState('stopped');
+    this.#stopped.abort();
+    clearTimeout(this.#watchdog);
+    this.#link.stop();
   }
 
   // ---- people and conversations
@@ -424,7 +443,7 @@ export class Chat extends EventTarget {
 
   // ---- sending
 
-  /** The message is in the outbox until the server has stored it. */
+  /** The message is in the outbox until the server has stored it: this item. */
   send(user, body) {
     const item = {
       clientId: crypto.getRandomValues(new Uint32Array(4)).join('-'),
@@ -435,6 +454,8 @@ export class Chat extends EventTarget {
 
     this.conversation(user).outbox.push(item);
     this.#post(user, item);
+
+    return item;
   }
 
   /** Tries a failed message again; it is stored once however often. */
@@ -524,6 +545,10 @@ export class Chat extends EventTarget {
   /* Scripts cannot see a socket's pings: news that it kept quiet must tell. */
   #watch() {
     clearTimeout(this.#watchdog);
+
+    if (this.#stopped.signal.aborted) {
+      return;
+    }
 
     this.#watchdog = setTimeout(() => {
       if (this.state === 'online') {
@@ -686,16 +711,10 @@ export class Chat extends EventTarget {
   }
 
   #setState(state) {
-    if (this.state !== state) {
+    if (this.state !== state && !this.#stopped.signal.aborted) {
       this.state = state;
       this.#emit('state');
     }
-  }
-
-  #stop() {
-    this.#stopped = true;
-    clearTimeout(this.#watchdog);
-    this.#link.stop();
   }
 
   #get(path, query = {}) {
@@ -708,8 +727,8 @@ export class Chat extends EventTarget {
       return await this.#fetch(method, path, data);
 
     } catch (error) {
-      if (error.status === 403 && !this.#stopped) {
-        this.#stop();
+      if (error.status === 403 && !this.#stopped.signal.aborted) {
+        this.stop();
         this.#emit('ended');
       }
 

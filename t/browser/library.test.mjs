@@ -1,0 +1,486 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+/*
+ * The client library on its own, in pages of others than ours: the one of
+ * docs/client.md, and an empty one in which each promise of that paper is kept.
+ */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { alice, bob, carol, eventually, login, message, open, talk, texts, url,
+         visit, words, write } from './helpers.mjs';
+
+const paper = readFileSync(new URL('../../docs/client.md', import.meta.url),
+                           'utf8');
+const [, example] = /^```html\n(.*?)^```$/ms.exec(paper);
+
+const NOTHING = { value: undefined };   // what is resolved to
+const EMPTY = '<!DOCTYPE html><title>Empty</title>';
+
+
+/** A page of somebody who is logged in, with nothing of ours but chat.js. */
+async function page(person, html = EMPTY) {
+  const found = await open(person);
+
+  await found.route('**/own.html', (route) => route.fulfill({
+    contentType: 'text/html; charset=utf-8',
+    body: html,
+  }));
+  await found.goto(`${url}/own.html`);
+
+  return found;
+}
+
+
+/** An empty one, with `chat` in it, its events in `events`. */
+async function library(person) {
+  const found = await page(person);
+
+  await found.evaluate(async () => {
+    const { Chat, ChatError } = await import('/static/chat.js');
+
+    window.Chat = Chat;
+    window.ChatError = ChatError;
+    window.events = [];
+    window.chat = new Chat();
+
+    for (const type of ['change', 'message', 'state', 'ended']) {
+      window.chat.addEventListener(type, (event) => {
+        window.events.push([type, event instanceof CustomEvent,
+                            event.detail?.body ?? null, window.chat.state]);
+      });
+    }
+  });
+
+  return found;
+}
+
+
+/** Calls of `chat`: what it resolves to, or what is known of its error. */
+function call(found, name, ...values) {
+  return found.evaluate(async ([name, values]) => {
+    try {
+      return { value: await window.chat[name](...values) };
+
+    } catch (error) {
+      return { error: error instanceof window.ChatError, status: error.status,
+               message: error.message, passing: error.passing,
+               retryAfter: error.retryAfter };
+    }
+  }, [name, values]);
+}
+
+
+function online(found) {
+  return eventually(() => found.evaluate(() => window.chat.state === 'online'),
+                    'it is online');
+}
+
+
+function happened(found, type) {
+  return found.evaluate((type) => window.events
+    .filter(([other]) => other === type), type);
+}
+
+
+test('the page of docs/client.md is a chat', async () => {
+  assert.ok(example.split('\n').length < 40, 'it is small');
+
+  const found = await page(alice, example.replaceAll("'bob'", `'${bob.name}'`));
+  const there = await talk(bob, alice);
+  const [question, answer] = [words('<b>Question</b>'), words('Answer')];
+  const line = (text) => found.locator('li', { hasText: text });
+
+  await found.fill('input', question);
+  await found.click('button');
+  await message(there, question);
+  await eventually(async () => await line(question).textContent()
+                               === `${alice.name}: ${question} `, 'sent');
+
+  await write(there, answer);
+  await line(answer).waitFor();
+  assert.equal(await line(answer).textContent(), `${bob.name}: ${answer} `);
+  assert.deepEqual((await found.locator('li').allTextContents()).slice(-2),
+                   [`${alice.name}: ${question} `, `${bob.name}: ${answer} `]);
+
+  await found.reload();
+  await line(answer).waitFor();
+  assert.equal(await line(question).count(), 1, 'history is there, once');
+
+  await found.context().clearCookies();
+  await found.reload();
+  await found.waitForURL('**/login/');
+});
+
+
+test('logging in, and who one is', async () => {
+  const found = await library(alice);
+
+  await found.context().clearCookies();
+
+  const wrong = await call(found, 'login', alice.name, 'wrong password');
+
+  assert.equal(wrong.error, true);
+  assert.equal(wrong.status, 403);
+  assert.equal(wrong.passing, false);
+  assert.equal(wrong.retryAfter, 0);
+  assert.equal(wrong.message, 'Wrong username or password.');
+  assert.equal((await call(found, 'login', '', '')).status, 400);
+  assert.deepEqual(await happened(found, 'ended'), [], 'that ended nothing');
+
+  const { value } = await call(found, 'login', carol.name, carol.password);
+
+  assert.equal(value.username, carol.name);
+  assert.equal(typeof value.user_id, 'number');
+  assert.equal(value.is_admin, false);
+
+  assert.deepEqual(await found.evaluate(() => [window.chat.me,
+                                               window.chat.state]),
+                   [null, 'start']);
+  assert.deepEqual(await call(found, 'start'), NOTHING);
+  assert.equal(await found.evaluate(() => window.chat.me), carol.name);
+  await online(found);
+  assert.equal((await happened(found, 'state')).at(-1)[3], 'online');
+});
+
+
+test('without a session start() rejects, and it has ended, once', async () => {
+  const found = await library(alice);
+
+  await found.context().clearCookies();
+
+  for (let i = 0; i < 2; i++) {
+    const { error, status } = await call(found, 'start');
+
+    assert.equal(error, true);
+    assert.equal(status, 403);
+  }
+
+  assert.equal((await happened(found, 'ended')).length, 1);
+  assert.equal(await found.evaluate(() => window.chat.state), 'stopped');
+});
+
+
+test('start() that failed may be called again', async () => {
+  const found = await library(alice);
+
+  await found.context().setOffline(true);
+
+  const { error, status, passing, message } = await call(found, 'start');
+
+  assert.equal(error, true);
+  assert.equal(status, 0);
+  assert.equal(passing, true);
+  assert.equal(message, 'The server cannot be reached.');
+
+  await found.context().setOffline(false);
+  assert.deepEqual(await call(found, 'start'), NOTHING);
+  await online(found);
+});
+
+
+test('a message on its way, and what it becomes', async () => {
+  const found = await library(alice);
+  const there = await talk(bob, alice);
+  const text = words('Sent');
+
+  await call(found, 'start');
+  await call(found, 'older', bob.name);
+  await online(found);
+
+  const item = await found.evaluate(([user, body]) => {
+    const item = window.chat.send(user, body);
+    const { outbox } = window.chat.conversation(user);
+
+    return { ...item, there: outbox.includes(item) };
+  }, [bob.name, `  ${text}\n`]);
+
+  assert.equal(item.there, true, 'it is in the outbox');
+  assert.equal(item.body, text);
+  assert.equal(item.user, alice.name);
+  assert.equal(item.state, 'pending');
+  assert.ok(Math.abs(Date.parse(item.timestamp) - Date.now()) < 60e3);
+
+  await message(there, text);
+  await eventually(() => found.evaluate((user) => window.chat
+    .conversation(user).outbox.length === 0, bob.name), 'the outbox is empty');
+
+  const [last, ...fields] = await found.evaluate((user) => {
+    const { messages, last, more, loading, error } =
+      window.chat.conversation(user);
+
+    return [messages.at(-1), last.id === messages.at(-1).id, typeof more,
+            loading, error];
+  }, bob.name);
+
+  assert.deepEqual(fields, [true, 'boolean', null, null]);
+  assert.deepEqual(Object.keys(last).sort(), ['body', 'clientId', 'id',
+    'recipient', 'timestamp', 'user']);
+  assert.equal(last.body, text);
+  assert.equal(last.clientId, item.clientId);
+  assert.equal(typeof last.id, 'number');
+  assert.deepEqual((await happened(found, 'message')).map(
+    ([, custom, body]) => [custom, body]), [[true, text]], 'told once');
+  assert.ok((await happened(found, 'change')).length > 0);
+});
+
+
+test('a message that comes, and its being read', async () => {
+  const found = await library(alice);
+  const there = await talk(bob, alice);
+  const text = words('Received');
+  const unread = () => found.evaluate((user) => [window.chat.unread,
+    window.chat.conversation(user).unread], bob.name);
+
+  await call(found, 'start');
+  await call(found, 'markRead', bob.name);
+  await online(found);
+
+  const [before] = await unread();
+
+  await write(there, text);
+  await eventually(async () => (await happened(found, 'message')).length === 1,
+                   'it is told');
+  assert.deepEqual(await unread(), [before + 1, 1]);
+  assert.equal(await found.evaluate((user) => window.chat.conversation(user)
+    .messages.length, bob.name), 0, 'nobody has asked for messages');
+  assert.equal(await found.evaluate(() => window.chat.conversations[0].user),
+               bob.name, 'the latest is the first');
+
+  assert.deepEqual(await call(found, 'markRead', bob.name), NOTHING);
+  assert.deepEqual(await unread(), [before, 0]);
+  assert.ok(await found.evaluate((user) => {
+    const { readId, last } = window.chat.conversation(user);
+
+    return readId === last.id;
+  }, bob.name));
+
+  // the server knows, too
+  const other = await library(alice);
+
+  await call(other, 'start');
+  assert.equal(await other.evaluate((user) => window.chat.conversation(user)
+    .unread, bob.name), 0);
+});
+
+
+test('pages of messages, of conversations, of people', async () => {
+  const found = await library(alice);
+  const first = words('0');
+
+  await call(found, 'start');
+  await online(found);
+
+  for (let i = 0; i < 18; i++) {
+    await found.evaluate(([user, body]) => { window.chat.send(user, body); },
+                         [carol.name, i === 0 ? first : `${first}.${i}`]);
+  }
+
+  await eventually(() => found.evaluate((user) => window.chat
+    .conversation(user).outbox.length === 0, carol.name), 'all are sent');
+
+  const other = await library(alice);
+  const read = () => other.evaluate((user) => {
+    const { messages, more } = window.chat.conversation(user);
+
+    return [messages.map(({ body }) => body), more];
+  }, carol.name);
+
+  await call(other, 'start');
+  assert.deepEqual(await read(), [[], true]);
+  assert.deepEqual(await other.evaluate((user) => {
+    const [one, two] = [window.chat.older(user), window.chat.older(user)];
+
+    return [one === two, one === window.chat.conversation(user).loading];
+  }, carol.name), [true, true], 'one at a time');
+
+  await eventually(async () => (await read())[0].length === 15, 'a page');
+  assert.deepEqual(await call(other, 'older', carol.name), NOTHING);
+
+  const [bodies] = await read();
+  const sent = bodies.slice(bodies.indexOf(first));
+
+  assert.deepEqual(sent, [first, ...Array.from({ length: 17 },
+    (_, i) => `${first}.${i + 1}`)], 'in the order of sending');
+
+  const { value } = await call(other, 'people', bob.name.slice(0, 2));
+
+  assert.ok(value.results.some(({ username }) => username === bob.name));
+  assert.equal(value.has_more, false);
+  assert.deepEqual((await call(other, 'people', bob.name, bob.name)).value,
+                   { results: [], has_more: false });
+
+  assert.equal(await other.evaluate(() => window.chat.more), false);
+  assert.equal('value' in await call(other, 'catchUp'), true);
+});
+
+
+test('what fails: an outbox, a page, a request', async () => {
+  const found = await library(alice);
+  const there = await talk(bob, alice);
+  const [kept, left] = [words('Kept'), words('Left')];
+  const outbox = () => found.evaluate((user) => window.chat.conversation(user)
+    .outbox.map(({ body, state, error }) => [body, state, error?.status,
+                                             error?.passing]), bob.name);
+
+  await call(found, 'start');
+  await online(found);
+  await found.context().setOffline(true);
+
+  await found.evaluate(([user, ...all]) => {
+    all.forEach((body) => window.chat.send(user, body));
+  }, [bob.name, kept, left]);
+
+  await eventually(async () => (await outbox()).every((item) => item[1]
+                                                      === 'failed'), 'failed');
+  assert.deepEqual(await outbox(), [[kept, 'failed', 0, true],
+                                    [left, 'failed', 0, true]]);
+
+  assert.deepEqual(await call(found, 'older', bob.name), NOTHING,
+                   'never rejects');
+  assert.equal(await found.evaluate((user) => window.chat.conversation(user)
+    .error.status, bob.name), 0);
+
+  for (const name of ['catchUp', 'moreConversations', 'people', 'logout']) {
+    assert.equal((await call(found, name)).status, 0, name);
+  }
+
+  await eventually(() => found.evaluate(() => window.chat.state === 'lost'),
+                   'lost');
+  await found.evaluate((user) => {
+    window.chat.withdraw(user, window.chat.conversation(user).outbox[1]);
+  }, bob.name);
+  await found.context().setOffline(false);
+
+  // by itself
+  await message(there, kept);
+  await online(found);
+  assert.deepEqual(await outbox(), []);
+  assert.ok(!(await texts(there)).includes(left));
+
+  // nobody of that name: not by itself, nor by hand
+  const fate = () => found.evaluate(() => window.chat.conversation('nobody')
+    .outbox.map(({ state, error }) => [state, error?.status, error?.passing]));
+
+  await found.evaluate(() => { window.chat.send('nobody', 'Hello'); });
+  await eventually(async () => (await fate())[0][0] === 'failed', 'refused');
+  assert.deepEqual(await fate(), [['failed', 404, false]]);
+  assert.equal(await found.evaluate(() => {
+    const [item] = window.chat.conversation('nobody').outbox;
+
+    window.chat.retry('nobody', item);
+
+    return item.state;
+  }), 'pending');
+  await eventually(async () => (await fate())[0][0] === 'failed', 'again');
+});
+
+
+test('the password: what is wrong with it does not end the session',
+     async () => {
+  const found = await library(alice);
+
+  await call(found, 'start');
+
+  const wrong = await call(found, 'changePassword', 'wrong', 'long enough');
+
+  assert.equal(wrong.status, 403);
+  assert.equal(wrong.message, 'Wrong password.');
+  assert.equal((await call(found, 'changePassword', alice.password, 'short'))
+    .status, 400);
+  assert.deepEqual(await call(found, 'changePassword', alice.password,
+                              alice.password), NOTHING);
+  assert.deepEqual(await happened(found, 'ended'), []);
+});
+
+
+test('stop() and logout() leave for good', async () => {
+  for (const leave of ['stop', 'logout']) {
+    const found = await visit('/login/');
+
+    // a session of its own, since one of these ends it
+    await login(found, carol);
+    await found.waitForSelector('#me');
+    await found.close();
+
+    const own = await found.context().newPage();
+    const asked = [];
+
+    await own.route('**/own.html', (route) => route.fulfill({
+      contentType: 'text/html',
+      body: EMPTY,
+    }));
+    await own.goto(`${url}/own.html`);
+    await own.evaluate(async () => {
+      const { Chat } = await import('/static/chat.js');
+
+      window.states = [];
+      window.chat = new Chat();
+      window.chat.addEventListener('state', () => {
+        window.states.push(window.chat.state);
+      });
+      window.chat.addEventListener('ended', () => window.states.push('ended'));
+      await window.chat.start();
+    });
+    await online(own);
+
+    // at once: the second look after connecting is still to come
+    await own.evaluate((leave) => window.chat[leave](), leave);
+
+    own.on('request', (request) => asked.push(request.url()));
+    own.on('websocket', (socket) => asked.push(socket.url()));
+
+    // all that wakes it otherwise
+    await own.evaluate(() => {
+      window.dispatchEvent(new Event('offline'));
+      window.dispatchEvent(new Event('online'));
+      document.dispatchEvent(new Event('visibilitychange'));
+    });
+    await own.waitForTimeout(2500);
+
+    assert.deepEqual(asked, [], `nothing is asked after ${leave}()`);
+    assert.deepEqual(await own.evaluate(() => window.states.slice(-2)),
+                     ['online', 'stopped'], leave);
+    assert.deepEqual(await own.evaluate(() => window.states
+      .filter((state) => state === 'ended')), [], 'which is no end by others');
+    assert.equal((await own.request.get(`${url}/api/v1/session/`)).status(),
+                 leave === 'stop' ? 200 : 403, 'the session');
+  }
+});
+
+
+test('a session that is ended elsewhere is told', async () => {
+  const found = await library(alice);
+
+  await call(found, 'start');
+  await online(found);
+
+  // as if another page had logged out
+  await found.context().clearCookies();
+  assert.equal((await call(found, 'catchUp')).status, 403);
+  assert.equal((await happened(found, 'ended')).length, 1);
+  assert.equal(await found.evaluate(() => window.chat.state), 'stopped');
+});
+
+
+test('an error says in words what it is', async () => {
+  const found = await library(alice);
+
+  assert.deepEqual(await found.evaluate(() => [
+    new window.ChatError(0), new window.ChatError(429, null, 7),
+    new window.ChatError(400, { body: ['Too bad.'] }),
+    new window.ChatError(404, { detail: 'Not found.' }),
+    new window.ChatError(503),
+  ].map((error) => [error instanceof Error, error.message, error.status,
+                    error.retryAfter, error.passing])), [
+    [true, 'The server cannot be reached.', 0, 0, true],
+    [true, 'Too many tries. Please wait 7 seconds.', 429, 7, true],
+    [true, 'Too bad.', 400, 0, false],
+    [true, 'Not found.', 404, 0, false],
+    [true, 'The server is not ready. Please try again in a moment.', 503, 0,
+     true],
+  ]);
+});
