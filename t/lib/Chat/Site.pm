@@ -13,11 +13,13 @@ package Chat::Site;
 #   $site->start_nginx;
 #   end_all($site->processes);      masters and workers
 #
-# Each method works in any process that has the object, for what runs is known
-# by files.
+# Unlike those of a Chat::Server, its methods work in any process that has the
+# object, for what runs is known by files.
 
 use strict;
 use warnings;
+
+use parent 'Chat::Server';
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
@@ -41,23 +43,25 @@ sub new {
 
     # a socket's path is short
     my $self = bless {
-        dir => $dir, owner => $$, run => tempdir(CLEANUP => 1),
+        dir => $dir, owner => $$, in => '', run => tempdir(CLEANUP => 1),
         nginx => $ENV{TEST_NGINX_BINARY} // find('nginx'),
     }, $class;
 
     # a nginx with sanitizers tells by itself
     if (!$ENV{TEST_NGINX_BINARY}) {
-        $self->sh("cc -O2 -fPIC -shared -o $dir/backtrace.so",
-                  "$Top/t/lib/backtrace.c");
+        $self->sh("cc -O2 -fPIC -shared -o $dir/backtrace.so
+                   $Top/t/lib/backtrace.c");
         $self->{preload} = "LD_PRELOAD=$dir/backtrace.so";
     }
 
     $self->{port} = free_port();
     $self->{socket} = "$self->{run}/db.sock";
 
-    $self->sh('mariadb-install-db --no-defaults --force --skip-test-db',
-              $User ? "--user=$User" : (), "--datadir=$dir/data",
-              '--auth-root-authentication-method=normal');
+    # a server that starts takes others' tables of its own name out of the
+    # folder for temporary ones
+    $self->sh("TMPDIR=$dir/tmp mariadb-install-db --no-defaults --force
+               --skip-test-db " . ($User ? "--user=$User" : '') . "
+               --datadir=$dir/data --auth-root-authentication-method=normal");
 
     return $self;
 }
@@ -72,15 +76,6 @@ sub free_port {
         return $port if IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port",
                                               Listen => 1, ReuseAddr => 1);
     }
-}
-
-
-sub sh {
-    my ($self, @command) = @_;
-
-    # the last redirection counts: a command may have another input
-    system("</dev/null >>$self->{dir}/commands.log 2>&1 @command") == 0
-        or die "@command\n", slurp("$self->{dir}/commands.log");
 }
 
 
@@ -101,15 +96,6 @@ sub slurp {
     open my $file, '<', $path or return '';
     local $/;
     return scalar(<$file>) // '';
-}
-
-
-sub put {
-    my ($path, $text) = @_;
-
-    open my $file, '>', $path or die "$path: $!\n";
-    print $file $text;
-    close $file or die "$path: $!\n";
 }
 
 
@@ -181,13 +167,14 @@ sub start_db {
 
         exec 'mariadbd', '--no-defaults', $User ? "--user=$User" : (),
              "--datadir=$dir/data", "--socket=$self->{socket}",
-             '--skip-networking', '--character-set-server=utf8mb4',
+             "--tmpdir=$dir/tmp", '--skip-networking',
+             '--character-set-server=utf8mb4',
              '--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
              '--innodb-flush-log-at-trx-commit=1', '--max-connections=400'
             or POSIX::_exit(1);
     }
 
-    put("$dir/db.pid", "$pid\n");
+    $self->put('db.pid', "$pid\n");
 }
 
 
@@ -198,40 +185,20 @@ sub wait_db {
 
     return wait_for(sub {
         waitpid -1, 1;
-        return system("mariadb --defaults-file=$self->{dir}/client.cnf"
+        return system("mariadb --no-defaults -u root -S $self->{socket}"
                       . ' -e "SELECT 1" >/dev/null 2>&1') == 0;
     }, $seconds);
 }
 
 
-# --- what Chat.pm wants ----------------------------------------------------
+# prepare: what Chat.pm wants
 
 sub prepare {
     my ($self) = @_;
 
-    my ($dir, $socket) = @$self{qw(dir socket)};
+    $self->wait_db(60) or die "no database\n", slurp("$self->{dir}/db.log");
+    $self->SUPER::prepare;
 
-    put("$dir/client.cnf", "[client]\nuser=root\nsocket=$socket\n");
-    put("$dir/chat.password", "pw-Rm4kTz\n");
-    chmod 0600, "$dir/chat.password";
-
-    $self->wait_db(60) or die "no database\n", slurp("$dir/db.log");
-
-    put("$dir/account.sql",
-        "CREATE DATABASE chat;\n"
-        . "CREATE USER 'chat'\@'localhost' IDENTIFIED BY 'pw-Rm4kTz';\n");
-
-    # grants want the tables to be there
-    my $client = "mariadb --defaults-file=$dir/client.cnf";
-
-    $self->sh("$client <$dir/account.sql");
-    $self->sh("$client chat <$Top/sql/schema.sql");
-    $self->sh("$client chat <$Top/sql/grants.sql");
-
-    $ENV{TEST_NGINX_CHAT_SOCKET} = $socket;
-    $ENV{TEST_NGINX_CHAT_PASSWORD_FILE} = "$dir/chat.password";
-    $ENV{TEST_NGINX_CHAT_DB} = 'chat';
-    $ENV{CHAT_TEST_CNF} = "$dir/client.cnf";
     $ENV{TEST_NGINX_PORT} = $self->{port};
 }
 
@@ -249,7 +216,7 @@ sub configure {
     my $temp = join '', map { "${_}_temp_path $dir/tmp/$_;\n" }
                             qw(client_body proxy fastcgi uwsgi scgi);
 
-    put("$dir/nginx.conf",
+    $self->put('nginx.conf',
         ($User ? "user $User;\n" : '')
         . "pid $dir/nginx.pid;\nerror_log $dir/error.log info;\n$modules"
         . join('', map { "env $_;\n" } qw(LD_PRELOAD BACKTRACE ASAN_OPTIONS
@@ -269,9 +236,9 @@ sub start_nginx {
 
     my $dir = $self->{dir};
 
-    $self->sh("BACKTRACE=$dir/deaths", $self->{preload} // (), $self->{nginx},
-              "-p $dir/ -c $dir/nginx.conf");
-    put("$self->{dir}/session", $self->master . "\n");
+    $self->sh("BACKTRACE=$dir/deaths " . ($self->{preload} // '')
+              . " $self->{nginx} -p $dir/ -c $dir/nginx.conf");
+    $self->put('session', $self->master . "\n");
 }
 
 
@@ -350,7 +317,9 @@ sub DESTROY {
     # this may be the end of the test, with its exit status in here
     local $?;
 
-    end_all($self->processes, $self->db_pid);
+    while (my @pids = ($self->processes, $self->db_pid)) {
+        end_all(@pids);
+    }
 }
 
 

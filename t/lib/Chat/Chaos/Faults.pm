@@ -32,7 +32,8 @@ sub nginx {
 
     my @kinds;
 
-    until (pause($told, between(0.1, 3))) {
+    # now and then it lasts, so that silent sockets are noticed
+    until (pause($told, chance(0.15) ? between(6, 9) : between(0.1, 2.5))) {
         @kinds = shuffle(@nginx) unless @kinds;
 
         __PACKAGE__->can(shift @kinds)->($site);
@@ -77,7 +78,11 @@ sub reload {
 sub master {
     my ($site) = @_;
 
-    killed(master => $site->processes);
+    # one may just have started another
+    while (my @pids = $site->processes) {
+        killed(master => @pids);
+    }
+
     sleep between(0, 1);
     $site->start_nginx;
     note_fault(master => 'started ' . $site->master);

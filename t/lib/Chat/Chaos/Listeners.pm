@@ -61,6 +61,8 @@ sub listen {
 
     Mojo::IOLoop->start;
 
+    $_->{open}[-1][1] //= time() for grep { @{ $_->{open} } } @all;
+
     return [map { my $self = $_;
                   +{ map { $_ => $self->{$_} }
                          qw(who kind seen heard open rounds odd done codes) } }

@@ -127,13 +127,13 @@ sub attempt {
                 if $code eq 'none' && $patience == $PATIENCE
                    && time() - $begin > $PATIENCE - 1;
 
-            answered($self, $message, $code, $tx->res);
+            take_answer($self, $message, $code, $tx->res);
         }
     );
 }
 
 
-sub answered {
+sub take_answer {
     my ($self, $message, $code, $res) = @_;
 
     my $marker = $message->{marker};
