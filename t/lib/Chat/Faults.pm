@@ -8,7 +8,7 @@ package Chat::Faults;
 #
 #   warm_up();                  all connections are open, u1's session and a
 #                               message are in the zone
-#   answered(NAME, N, KIND => CODE, ...)
+#   all_answered(NAME, N, KIND => CODE, ...)
 #                               N requests at once, as many of each kind: each
 #                               has this status, within the time-out, a 503 has
 #                               Retry-After, and what needs no database is
@@ -30,11 +30,11 @@ use Exporter qw(import);
 use Test::More;
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(warm_up begin answered recovered sound);
+our @EXPORT = qw(warm_up begin all_answered recovered sound);
 
 our $Settings = <<'END';
     chat_db_timeout          1s;
-    chat_db_connect_timeout  500ms;
+    chat_db_connect_timeout  1s;
     chat_db_connections      2;
     chat_session_check       1h;
 END
@@ -122,9 +122,9 @@ sub watch {
 }
 
 
-# answered NAME, N, KIND => CODE, ...: codes are patterns
+# all_answered NAME, N, KIND => CODE, ...: codes are patterns
 
-sub answered {
+sub all_answered {
     my ($name, $n, %codes) = @_;
 
     my (@free, @answers);
@@ -174,7 +174,7 @@ sub healthy {
 
         $well = $good == 16 ? $well + 1 : 0;
         return $well == 3;
-    }, 5);
+    }, 10);
 }
 
 
@@ -190,7 +190,7 @@ sub warm_up {
     my $connections = 2 * @pids;
 
     ok(wait_until {
-        answered('warm', 24, map { $_ => '200|201' } sort keys %Kinds);
+        all_answered('warm', 24, map { $_ => '200|201' } sort keys %Kinds);
         $connections == sql("SELECT COUNT(*)
                              FROM information_schema.processlist
                              WHERE user = 'chat'");
@@ -204,7 +204,8 @@ sub recovered {
     my ($name) = @_;
 
     ok(healthy(), "$name: healthy within seconds");
-    answered("$name, afterwards", 24, send => 201, list => 200, inbox => 200);
+    all_answered("$name, afterwards", 24, send => 201, list => 200,
+                 inbox => 200);
 }
 
 
