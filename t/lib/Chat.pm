@@ -148,9 +148,10 @@ sub create_tables {
     sql("CREATE DATABASE $name");
     sql("USE $name");
 
-    open my $client, '|-', 'mariadb',
+    my $program = $ENV{CHAT_DB} // 'mariadb';
+    open my $client, '|-', $program,
          '--defaults-file=' . need('CHAT_TEST_CNF'), $name
-        or die "mariadb: $!\n";
+        or die "$program: $!\n";
     print $client read_file("$Top/sql/schema.sql");
     close $client
         or die "cannot load schema.sql\n";
