@@ -11,6 +11,7 @@
 #include "ngx_chat_conf.h"
 #include "ngx_chat_auth.h"
 #include "ngx_chat_announce.h"
+#include "ngx_chat_publish.h"
 #include "ngx_chat_status.h"
 #include "ngx_chat_subscriber.h"
 #include "ngx_chat_mysql.h"
@@ -606,6 +607,12 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
     }
 
     if (ngx_chat_workers_start(worker->workers) == NGX_DECLINED) {
+
+        /* what is sent in the new epoch is not to be drained */
+
+        ngx_chat_publish_drain(cycle);
+        ngx_chat_workers_new_epoch(worker->workers);
+
         ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
                       "chat: a worker has died, closing all sockets: nchan "
                       "would not deliver to all of them any more");

@@ -325,3 +325,34 @@ ngx_chat_publish_cleanup(void *data)
         ngx_del_timer(&ctx->publish);
     }
 }
+
+
+/*
+ * nchan's pipe to a worker outlives it.  In there are answers to what the dead
+ * one had asked, with pointers into its memory: the first of them would be the
+ * next one's death.  nchan, whose module is loaded before ours, has just made a
+ * connection of the end that is read, the only pipe that can be.
+ */
+
+void
+ngx_chat_publish_drain(ngx_cycle_t *cycle)
+{
+    u_char             buf[4096];
+    ngx_uint_t         i;
+    struct stat        sb;
+    ngx_connection_t  *c;
+
+    for (i = 0; i < cycle->connection_n; i++) {
+        c = &cycle->connections[i];
+
+        if (c->fd == (ngx_socket_t) -1
+            || !c->read->active
+            || fstat(c->fd, &sb) == -1
+            || !S_ISFIFO(sb.st_mode))
+        {
+            continue;
+        }
+
+        while (read(c->fd, buf, sizeof(buf)) > 0) { /* void */ }
+    }
+}

@@ -20,5 +20,11 @@
 ngx_int_t ngx_chat_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_message_t *message);
 
+/*
+ * Of init process: the worker before this one has died, and what nchan's others
+ * have sent to it is not for this one.
+ */
+void ngx_chat_publish_drain(ngx_cycle_t *cycle);
+
 
 #endif /* _NGX_CHAT_PUBLISH_H_INCLUDED_ */

@@ -65,13 +65,7 @@ ngx_chat_workers_start(ngx_chat_workers_t *workers)
     pid = workers->pids[ngx_process_slot];
     workers->pids[ngx_process_slot] = ngx_pid;
 
-    if (pid == 0) {
-        return NGX_OK;
-    }
-
-    (void) ngx_atomic_fetch_add(&workers->epoch, 1);
-
-    return NGX_DECLINED;
+    return (pid == 0) ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -81,6 +75,13 @@ ngx_chat_workers_end(ngx_chat_workers_t *workers)
     if (workers) {
         workers->pids[ngx_process_slot] = 0;
     }
+}
+
+
+void
+ngx_chat_workers_new_epoch(ngx_chat_workers_t *workers)
+{
+    (void) ngx_atomic_fetch_add(&workers->epoch, 1);
 }
 
 

@@ -33,11 +33,12 @@ ngx_chat_workers_t *ngx_chat_workers_create(ngx_slab_pool_t *shpool);
  * which have the number of the epoch in them.  It begins with 0.
  *
  * A worker tells when it starts, and when it ends in good order.  NGX_DECLINED:
- * its predecessor did not, so this is a new epoch.
+ * its predecessor did not, so that there is to be a new epoch.
  */
 
 ngx_int_t ngx_chat_workers_start(ngx_chat_workers_t *workers);
 void ngx_chat_workers_end(ngx_chat_workers_t *workers);
+void ngx_chat_workers_new_epoch(ngx_chat_workers_t *workers);
 ngx_uint_t ngx_chat_workers_epoch(ngx_chat_workers_t *workers);
 
 
