@@ -99,7 +99,8 @@ for my $i (0 .. $#sockets) {
     ok(heard($id, $sockets[$i]), "who has come back is told, socket $i");
 }
 
-like(error_log(), qr/message $id is announced by another/, 'so is the log');
+ok(wait_until { error_log() =~ /message $id is announced by another/ },
+   'so is the log');
 
 my $next = post('next')->json->{id};
 
