@@ -131,6 +131,11 @@ for my $op (grep { $_->[0] eq 'HEAD' } ours(qr{^/api/})) {
 codes_are(200, 'u1', [grep { $_->[0] eq 'OPTIONS' } operations()]);
 
 
+=== logging out, by whatever leads there
+--- then
+codes_are(302, 'u1', [grep { $_->[0] ne 'OPTIONS' } ours(qr{^/logout/})]);
+
+
 === nobody is let in
 --- then
 codes_are(403, '', [grep { !$_->[2]{security} } ours(qr{^/api/})]);
