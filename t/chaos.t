@@ -348,9 +348,14 @@ sub expected {
     }
 
     return grep {
-        my ($from, $to) = ($_->{time} - 1.5, ($since{ $_->{id} } // 9e9) + 3);
+        my $since = $since{ $_->{id} } // 9e9;
+        my ($from, $to) = ($_->{time} - 1.5, $since + 3);
 
-        # nobody has told of those
+        # who shall announce it may have to ask the database, too
+        $to += 9 if grep { $_->{kind} =~ /^db_/ && $_->{time} > $since - 3
+                           && $_->{time} < $to } @faults;
+
+        # nobody has told of those by hand
         $_->{marker} !~ /^late/
             && grep { $_->[0] < $from && ($_->[1] // 0) > $to }
                     @{ $self->{open} };

@@ -149,7 +149,8 @@ sub db_pid {
 }
 
 
-# start_db: what is committed there survives "kill -9"
+# start_db: what is committed there survives "kill -9", and nobody sees what does
+# not: for that the binary log
 
 sub start_db {
     my ($self) = @_;
@@ -170,7 +171,8 @@ sub start_db {
              "--tmpdir=$dir/tmp", '--skip-networking',
              '--character-set-server=utf8mb4',
              '--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
-             '--innodb-flush-log-at-trx-commit=1', '--max-connections=400'
+             '--innodb-flush-log-at-trx-commit=1', '--log-bin=binlog',
+             '--sync-binlog=1', '--max-connections=400'
             or POSIX::_exit(1);
     }
 
