@@ -68,13 +68,13 @@ sound();
 
 === more requests than may wait
 --- workers: 1
---- http eval: $::settings . 'chat_db_queue 8;'
+--- http eval: $::settings =~ s/db_timeout +1s/db_timeout 5s/r . 'chat_db_queue 8;'
 --- then
 warm_up();
 $server->stop;
 
 # two connections have a list each
-my $answers = begin(300, 'list');
+my $answers = begin(100, 'list');
 my $most = 0;
 
 wait_until {
@@ -82,10 +82,10 @@ wait_until {
 
     $most = $status->{db_queries_waiting}
         if $most < $status->{db_queries_waiting};
-    @$answers == 300;
+    @$answers == 100;
 };
 
-is(scalar(grep { $_->{code} == 503 && $_->{retry} > 0 } @$answers), 300,
+is(scalar(grep { $_->{code} == 503 && $_->{retry} > 0 } @$answers), 100,
    'all are told to come later');
 is($most, 8, 'and no more than eight have waited at a time');
 

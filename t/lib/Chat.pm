@@ -318,6 +318,7 @@ sub prepare {
     my $main = $block->main_config // '';
     $main .= "worker_shutdown_timeout 3s;\n"
         unless $main =~ /^worker_shutdown_timeout/m;
+    $main .= "env LSAN_OPTIONS;\nenv UBSAN_OPTIONS;\n" if $ENV{UBSAN_OPTIONS};
     $block->set_value(main_config => $main);
     $block->set_value(no_error_log => "[alert]")
         unless defined $block->no_error_log;

@@ -170,8 +170,29 @@ sub put {
 }
 
 
-sub stop { kill STOP => $_[0]{pid} }
 sub cont { kill CONT => $_[0]{pid} }
+
+
+# stop: a thread may go on for a moment, and answer
+
+sub stop {
+    my ($self) = @_;
+
+    kill STOP => $self->{pid};
+    sleep 0.001 until $self->stopped;
+}
+
+
+sub stopped {
+    my ($self) = @_;
+
+    for my $path (glob "/proc/$self->{pid}/task/*/stat") {
+        open my $file, '<', $path or next;
+        return 0 if readline($file) !~ /\) T /;
+    }
+
+    return 1;
+}
 
 
 sub end {
