@@ -331,8 +331,8 @@ sub last_fault {
 
 # expected LISTENER: messages that its socket should have told.  It was open
 # from long enough before they were sent, for nchan to listen for it, until long
-# after they could be seen without one, for others to announce what a dead
-# worker has left.
+# after they were acknowledged, or could be seen without a socket, for others to
+# announce what a dead worker has left.
 
 sub expected {
     my ($self) = @_;
@@ -348,12 +348,14 @@ sub expected {
     }
 
     return grep {
-        my $since = $since{ $_->{id} } // 9e9;
+        my $answered = $report{keyed}{at_once}{ $_->{marker} };
+        my $since = $answered // $since{ $_->{id} } // 9e9;
         my ($from, $to) = ($_->{time} - 1.5, $since + 3);
 
         # who shall announce it may have to ask the database, too
-        $to += 9 if grep { $_->{kind} =~ /^db_/ && $_->{time} > $since - 3
-                           && $_->{time} < $to } @faults;
+        $to += 9 if !$answered
+                    && grep { $_->{kind} =~ /^db_/ && $_->{time} > $since - 3
+                              && $_->{time} < $to } @faults;
 
         # nobody has told of those by hand
         $_->{marker} !~ /^late/

@@ -244,16 +244,26 @@ sub start_nginx {
 }
 
 
-# master [FILE]: the one that signals go to, or the one before it
+# master: the one that signals go to
 
 sub master {
-    my ($self, $file) = @_;
+    my ($self) = @_;
 
-    my ($pid) = slurp("$self->{dir}/" . ($file // 'nginx.pid')) =~ /^(\d+)$/
-        or return;
+    my ($pid) = slurp("$self->{dir}/nginx.pid") =~ /^(\d+)$/ or return;
 
     return alive($pid)
            && slurp("/proc/$pid/cmdline") =~ m{\Q$self->{dir}\E/} ? $pid : ();
+}
+
+
+# is_new MASTER: whether the one that it is to follow is still there
+
+sub is_new {
+    my ($self, $master) = @_;
+
+    my ($parent) = slurp("/proc/$master/stat") =~ /\) \S (\d+)/ or return;
+
+    return slurp("/proc/$parent/cmdline") =~ m{^nginx:.*\Q$self->{dir}\E/};
 }
 
 

@@ -97,8 +97,9 @@ sub upgrade {
 
     my $old = $site->master;
 
-    # one upgrade after the other is all that nginx can do
-    Chat::Site::wait_for(sub { !$site->master('nginx.pid.oldbin') }, $limit)
+    # one upgrade after the other is all that nginx can do: it ignores the signal
+    # while its parent lives, which ends a moment after its file
+    Chat::Site::wait_for(sub { !$site->is_new($old) }, $limit)
         or die "the old master process does not end\n";
 
     note_fault(upgrade => "USR2 $old");

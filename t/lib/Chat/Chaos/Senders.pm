@@ -30,6 +30,7 @@ my $REST = 40;
 #
 #   sent            how many
 #   acknowledged    { MARKER => ID }
+#   at_once         { MARKER => TIME } of those answered at the first try
 #   unclear         [MARKERS] without an answer in the end
 #   refused         { MARKER => STATUS } of answers that make no sense
 #   differing       [MARKERS] that got two ids
@@ -44,7 +45,8 @@ sub keyed {
         agent => Mojo::UserAgent->new(max_connections => 32,
                                       connect_timeout => 5,
                                       inactivity_timeout => 0),
-        map { $_ => {} } qw(acknowledged refused codes differing),
+        map { $_ => {} } qw(acknowledged at_once refused codes
+                            differing),
     };
 
     Mojo::IOLoop->singleton->reactor->io($told => sub {
@@ -59,7 +61,8 @@ sub keyed {
     Mojo::IOLoop->start;
 
     return {
-        (map { $_ => $self->{$_} } qw(sent acknowledged refused codes)),
+        (map { $_ => $self->{$_} }
+             qw(sent acknowledged at_once refused codes)),
         unclear => [sort keys %{ $self->{waiting} }],
         differing => [sort keys %{ $self->{differing} }],
     };
@@ -105,6 +108,9 @@ sub attempt {
     my ($self, $message) = @_;
 
     my ($who, $marker) = @$message{qw(who marker)};
+
+    $message->{attempts}++;
+
     my $json = { recipient => $message->{to}, body => $message->{body} };
     my $headers = { Cookie => 'sessionid=' . token($who) };
 
@@ -145,6 +151,7 @@ sub take_answer {
         my $first = $self->{acknowledged}{$marker} //= $id;
 
         $self->{differing}{$marker} = 1 if $id != $first;
+        $self->{at_once}{$marker} = time() if $message->{attempts} == 1;
 
     } elsif ($code =~ /^5/ || $code !~ /\d/) {
         $self->{refused}{$marker} = '503 without Retry-After'
