@@ -8,9 +8,11 @@
 use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::INET;
-use IO::Socket::UNIX;
+use POSIX qw(strftime);
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Family;
+use Chat::Site ();
 
 our $dir = tempdir(CLEANUP => 1);
 chmod 0755, $dir;
@@ -22,25 +24,45 @@ sub sh {
         or die "$command\n" . `cat $dir/log`;
 }
 
-# certify DAYS: a certificate of the authority for the server
+# certify SECONDS: a certificate of the authority for the server
 
 sub certify {
-    my ($days) = @_;
+    my ($seconds) = @_;
 
-    sh("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key
-        -CAcreateserial -days $days -out server.pem" =~ s/\n */ /r);
+    my $end = strftime('%Y%m%d%H%M%SZ', gmtime(time + $seconds));
+
+    sh("openssl ca -batch -config ca.cnf -in server.csr -notext -enddate $end
+        -out server.pem" =~ s/\n */ /r);
 }
+
+open my $config, '>', "$dir/ca.cnf" or die $!;
+print $config <<"END";
+[ca]
+default_ca       = authority
+[authority]
+certificate      = $dir/ca.pem
+private_key      = $dir/ca.key
+database         = $dir/index
+new_certs_dir    = $dir
+rand_serial      = yes
+unique_subject   = no
+default_md       = sha256
+policy           = any
+[any]
+commonName       = supplied
+END
+close $config or die $!;
+sh(': >index');
 
 sh('openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca
     -keyout ca.key -out ca.pem' =~ s/\n */ /r);
 sh('openssl req -newkey rsa:2048 -nodes -subj /CN=database -keyout server.key
     -out server.csr' =~ s/\n */ /r);
-certify(2);
+certify(86400);
 
 my $user = $> == 0 ? '--user=root' : '';
 
-sh("mariadb-install-db --no-defaults $user --datadir=$dir/data --skip-test-db
-    --auth-root-authentication-method=normal" =~ s/\n */ /r);
+sh(install_command("$dir/data", $user));
 
 my @children;
 
@@ -71,15 +93,19 @@ sub spawn {
     push @children, $pid;
 }
 
+my $port = Chat::Site::free_port();
+
 spawn(sub {
     open STDERR, '>>', "$dir/log";
-    exec 'mariadbd', '--no-defaults', $user ? $user : (), '--skip-networking',
+    exec server_command(), $user ? $user : (),
+         '--bind-address=127.0.0.1', "--port=$port",
          "--datadir=$dir/data", "--socket=$dir/server.sock",
          "--ssl-ca=$dir/ca.pem", "--ssl-cert=$dir/server.pem",
          "--ssl-key=$dir/server.key", '--innodb-buffer-pool-size=16M';
 });
 
-our $client = "mariadb --no-defaults -u root -S $dir/server.sock";
+our $reread = $Mysql ? 'ALTER INSTANCE RELOAD TLS' : 'FLUSH SSL';
+our $client = "$Client --no-defaults -u root -S $dir/server.sock";
 
 wait_until(sub { system("$client -e 'SELECT 1' >/dev/null 2>&1") == 0 }, 20)
     or die "no server\n" . `cat $dir/log`;
@@ -137,7 +163,7 @@ sub serve {
 
             if ($socket == $listen) {
                 my $asks = $listen->accept or next;
-                my $server = IO::Socket::UNIX->new("$dir/server.sock") or next;
+                my $server = IO::Socket::INET->new("127.0.0.1:$port") or next;
 
                 @peer{$asks, $server} = ($server, $asks);
                 $asks{$asks} = 1;
@@ -185,7 +211,7 @@ relay('asker', sub {
     my ($greeting) = @_;
 
     $greeting = substr strip($greeting), 4;
-    $greeting =~ s/mysql_native_password/mysql_clear_password/
+    $greeting =~ s/(?:mysql_native|caching_sha2)_password/mysql_clear_password/
         or die "the server said something else\n";
 
     return pack('VX', length $greeting) . "\0$greeting";
@@ -327,9 +353,11 @@ forget('listener');
 is(use_it(), 201, 'a good one is taken');
 
 sh("cp server.pem good.pem");
-certify(0);
-settle(2);
-sh("$client -e 'FLUSH SSL'");
+
+# a server may refuse one whose time is over already
+certify(5);
+sh("$client -e '$reread'");
+settle(6);
 
 # a new connection: the old one has been killed
 sh("$client -N -e \"SELECT CONCAT('KILL ', id, ';') FROM
@@ -343,5 +371,5 @@ is(use_it(), 503, 'refused');
 unlike(kept('listener'), qr/text-Hd9pWr|chat_message/, 'without a statement');
 
 sh("cp good.pem server.pem");
-sh("$client -e 'FLUSH SSL'");
+sh("$client -e '$reread'");
 ok(wait_until(sub { use_it() == 201 }, 6), 'a good one is taken again');

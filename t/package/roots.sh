@@ -3,7 +3,7 @@
 # Copyright (C) ngx_chat contributors
 #
 # Roots of Debian's releases, for "./dev package test" and "./dev matrix".
-# Root only, since they are entered by chroot.  To be sourced, with CHAT_RUN.
+# Root only, since they are entered by pivot_root.  To be sourced, with CHAT_RUN.
 
 roots=$CHAT_RUN/roots
 
@@ -68,17 +68,20 @@ root_copy() {
 
 
 # root_run ROOT COMMAND ...: by a shell, within; with processes and mounts of
-# its own, so that nothing is left of either behind it
+# its own, so that nothing is left of either behind it.  Not by chroot, since
+# tests make name spaces of mounts, and enter them: they need a "/" of this one.
 
 root_run() {
     # shellcheck disable=SC2016
     unshare --mount --pid --fork --kill-child -- sh -euc '
-        root=$1
+        mount --bind "$1" "$1"
+        cd "$1"
         shift
-        mount -t proc proc "$root/proc"
-        mount --rbind /dev "$root/dev"
-        exec chroot "$root" \
-             env -i HOME=/root LC_ALL=C.UTF-8 TERM=dumb \
+        mount -t proc proc proc
+        mount --rbind /dev dev
+        pivot_root . .
+        umount -l .
+        exec env -i HOME=/root LC_ALL=C.UTF-8 TERM=dumb \
                  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin \
                  DEBIAN_FRONTEND=noninteractive \
                  ${http_proxy:+http_proxy="$http_proxy"} \

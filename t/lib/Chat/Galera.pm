@@ -20,6 +20,7 @@ package Chat::Galera;
 use strict;
 use warnings;
 
+use Chat::Family;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
@@ -39,6 +40,7 @@ my $Options = 'evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;'
 
 
 sub missing {
+    return 'Galera is of MariaDB, not of MySQL' if $Mysql;
     return "no $Library: install galera-4" if !-e $Library;
 
     for my $program (qw(mariadbd rsync lsof wsrep_sst_rsync)) {

@@ -13,7 +13,7 @@ package Chat::Server;
 #   $server->cont;
 #   $server->end(SIGNAL);
 #   $server->start(OPTION, ...);
-#                        with its data as they are, and options of mariadbd
+#                        with its data as they are, and options of its own
 #   $server->fill;       leaves nothing of its disk; false: no disk of its own
 #   $server->free;
 #
@@ -23,6 +23,7 @@ package Chat::Server;
 use strict;
 use warnings;
 
+use Chat::Family;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
@@ -31,6 +32,10 @@ use Time::HiRes qw(sleep time);
 
 my $Top = abs_path(dirname(__FILE__) . '/../../..');
 my $Password = 'pw-Rm4kTz';
+
+# options; and megabytes, of which MySQL's empty tables fill more than half
+my $Log = log_size(8);
+my $Disk = $Mysql ? 192 : 64;
 
 sub new {
     my ($class) = @_;
@@ -47,10 +52,7 @@ sub new {
     }, $class;
 
     $self->mount_disk;
-    $self->sh("mariadb-install-db --no-defaults --force --skip-test-db
-               $self->{user} --datadir=$dir/disk/data
-               --innodb-log-file-size=8M
-               --auth-root-authentication-method=normal");
+    $self->sh(install_command("$dir/disk/data", $Log, $self->{user}));
     $self->start;
     $self->prepare;
 
@@ -74,7 +76,7 @@ sub mount_disk {
         open STDERR, '>>', "$dir/log";
         open STDOUT, '>&', \*STDERR;
         exec 'unshare', '--mount', @map, 'sh', '-c',
-             "mount -t tmpfs -o size=64m,mode=755 none $dir/disk"
+             "mount -t tmpfs -o size=${Disk}m,mode=755 none $dir/disk"
              . " && touch $dir/mounted && exec sleep 3600"
             or POSIX::_exit(1);
     }
@@ -113,17 +115,17 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDERR, '>>', "$dir/log";
         open STDOUT, '>&', \*STDERR;
-        exec split(' ', $self->{in}), 'mariadbd', '--no-defaults', @user,
+        exec split(' ', $self->{in}), server_command(), @user,
              '--skip-networking', "--datadir=$dir/disk/data",
              "--socket=$self->{socket}", "--tmpdir=$dir",
              '--character-set-server=utf8mb4', '--innodb-buffer-pool-size=16M',
-             '--innodb-log-file-size=8M', @options
+             $Log, @options
             or POSIX::_exit(1);
     }
 
     my $end = time + 30;
 
-    until (system("mariadb --no-defaults -u root -S $self->{socket}"
+    until (system("$Client --no-defaults -u root -S $self->{socket}"
                   . ' -e "SELECT 1" >/dev/null 2>&1') == 0)
     {
         die "no server\n" . `tail $dir/log`
@@ -143,15 +145,13 @@ sub prepare {
     $self->put('client.cnf', "[client]\nuser=root\nsocket=$socket\n");
     $self->put('password', "$Password\n");
 
-    # grants want the tables to be there
     $self->put('chat.sql', "CREATE DATABASE chat;\n"
                            . "CREATE USER 'chat'\@'localhost'"
-                           . " IDENTIFIED BY '$Password';\nUSE chat;\n"
-                           . "SOURCE $Top/sql/schema.sql\n"
-                           . "SOURCE $Top/sql/grants.sql\n");
+                           . " IDENTIFIED BY '$Password';\nUSE chat;\n");
 
-    $self->sh("mariadb --defaults-file=$dir/client.cnf
-               -e 'SOURCE $dir/chat.sql'");
+    # grants want the tables to be there
+    $self->sh("sh -c 'cat $dir/chat.sql $Top/sql/schema.sql $Top/sql/grants.sql |
+               $Client --defaults-file=$dir/client.cnf'");
 
     $ENV{TEST_NGINX_CHAT_SOCKET} = $socket;
     $ENV{TEST_NGINX_CHAT_PASSWORD_FILE} = "$dir/password";

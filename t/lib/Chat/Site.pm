@@ -21,6 +21,7 @@ use warnings;
 
 use parent 'Chat::Server';
 
+use Chat::Family;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
@@ -59,9 +60,8 @@ sub new {
 
     # a server that starts takes others' tables of its own name out of the
     # folder for temporary ones
-    $self->sh("TMPDIR=$dir/tmp mariadb-install-db --no-defaults --force
-               --skip-test-db " . ($User ? "--user=$User" : '') . "
-               --datadir=$dir/data --auth-root-authentication-method=normal");
+    $self->sh("TMPDIR=$dir/tmp "
+              . install_command("$dir/data", $User ? "--user=$User" : ()));
 
     return $self;
 }
@@ -166,11 +166,11 @@ sub start_db {
         open STDOUT, '>>', "$dir/db.log";
         open STDERR, '>&', \*STDOUT;
 
-        exec 'mariadbd', '--no-defaults', $User ? "--user=$User" : (),
+        exec server_command(), $User ? "--user=$User" : (),
              "--datadir=$dir/data", "--socket=$self->{socket}",
              "--tmpdir=$dir/tmp", '--skip-networking',
              '--character-set-server=utf8mb4',
-             '--innodb-buffer-pool-size=64M', '--innodb-log-file-size=32M',
+             '--innodb-buffer-pool-size=64M', log_size(32),
              '--innodb-flush-log-at-trx-commit=1', '--log-bin=binlog',
              '--sync-binlog=1', '--max-connections=400'
             or POSIX::_exit(1);
@@ -187,7 +187,7 @@ sub wait_db {
 
     return wait_for(sub {
         waitpid -1, 1;
-        return system("mariadb --no-defaults -u root -S $self->{socket}"
+        return system("$Client --no-defaults -u root -S $self->{socket}"
                       . ' -e "SELECT 1" >/dev/null 2>&1') == 0;
     }, $seconds);
 }
