@@ -170,3 +170,22 @@ my $before = scalar(() = error_log() =~ /is left for/g);
 under_load(10, 3 => sub { $cluster->end(1, 'KILL') });
 cmp_ok(compare('killed', 2), '<', 10, 'it goes on');
 cmp_ok(scalar(() = error_log() =~ /is left for/g), '>', $before, 'elsewhere');
+
+
+=== nodes that are not in use go and come: the ids of batches are right
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
+--- then
+$cluster->start(1);
+
+my %steps;
+my $look = sub { $steps{ $cluster->sql(0, 'SELECT @@auto_increment_increment') }++ };
+
+under_load(9, 0.5 => $look,
+           1 => sub { $cluster->end(2, 'TERM') },
+           3 => $look,
+           3.5 => sub { $cluster->launch(2) },
+           8.5 => $look);
+compare('members', 0);
+is(join(' ', sort keys %steps), '2 3', 'steps have changed');
