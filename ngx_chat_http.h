@@ -16,6 +16,7 @@
 #include "ngx_chat_text.h"
 #include "ngx_chat_json.h"
 #include "ngx_chat_cache.h"
+#include "ngx_chat_hosts.h"
 #include "ngx_chat_metrics.h"
 #include "ngx_chat_password.h"
 
@@ -41,6 +42,7 @@ typedef struct {
     ngx_chat_subscribers_t     *subscribers;
     ngx_chat_workers_t         *workers;       /* NULL: no chat_zone */
     ngx_chat_announcer_t       *announcer;     /* NULL: there is no need */
+    ngx_chat_hosts_t           *hosts;         /* NULL: no chat_hosts */
 } ngx_chat_worker_t;
 
 
@@ -57,6 +59,7 @@ typedef struct {
     ngx_shm_zone_t             *zone;          /* NULL: no chat_zone */
     ngx_thread_pool_t          *thread_pool;
     ngx_str_t                   thread_pool_name;
+    ngx_flag_t                  hosts;         /* there are others */
 
     ngx_int_t                   login_error_index;  /* of the variable */
     ngx_array_t                 publishers;    /* ngx_chat_publisher_t */

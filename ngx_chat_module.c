@@ -122,6 +122,13 @@ static ngx_command_t  ngx_chat_commands[] = {
       offsetof(ngx_chat_main_conf_t, thread_pool_name),
       NULL },
 
+    { ngx_string("chat_hosts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_chat_main_conf_t, hosts),
+      NULL },
+
     { ngx_string("chat_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_chat_conf_api,
@@ -331,6 +338,7 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
 
     chmcf->db.connections = NGX_CONF_UNSET_UINT;
     chmcf->db.queue = NGX_CONF_UNSET_UINT;
+    chmcf->hosts = NGX_CONF_UNSET;
     chmcf->db.timeout = NGX_CONF_UNSET_MSEC;
     chmcf->db.connect_timeout = NGX_CONF_UNSET_MSEC;
     chmcf->login_error_index = NGX_ERROR;
@@ -348,6 +356,7 @@ ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(chmcf->db.queue, 1024);
     ngx_conf_init_msec_value(chmcf->db.timeout, 5000);
     ngx_conf_init_msec_value(chmcf->db.connect_timeout, 2000);
+    ngx_conf_init_value(chmcf->hosts, 0);
 
     return NGX_CONF_OK;
 }
@@ -621,6 +630,14 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
     if (worker->workers && chmcf->publishers.nelts) {
         worker->announcer = ngx_chat_announcer_create(cycle, chmcf);
         if (worker->announcer == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (chmcf->hosts) {
+        worker->hosts = ngx_chat_hosts_create(cycle, worker->db,
+                                              worker->workers);
+        if (worker->hosts == NULL) {
             return NGX_ERROR;
         }
     }

@@ -138,43 +138,50 @@ failed:
 
 
 /*
- * The channels of both people in this epoch and, as a location of nchan may be
- * named by $chat_user_id alone, those of the first one.
+ * The channels of both people in this epoch, in those of other hosts and, as a
+ * location of nchan may be named by $chat_user_id alone, in the first one.
  */
 
 static ngx_int_t
 ngx_chat_publish_channels(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_message_t *message)
 {
-    u_char      *p;
-    ngx_uint_t   epoch;
+    u_char                *p;
+    uint32_t               epochs[NGX_CHAT_SQL_EPOCHS + 2];
+    ngx_uint_t             i, n, own;
+    ngx_chat_main_conf_t  *chmcf;
 
-    p = ngx_pnalloc(r->pool, 4 * (NGX_CHAT_CHANNEL_LEN + 1));
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    n = ngx_chat_hosts_epochs(chmcf->worker->hosts, epochs);
+    own = ngx_chat_http_epoch(r);
+
+    for (i = 0; i < n && epochs[i] != own; i++) { /* void */ }
+
+    if (i == n && own) {
+        epochs[n++] = own;
+    }
+
+    epochs[n++] = 0;
+
+    p = ngx_pnalloc(r->pool, n * 2 * (NGX_CHAT_CHANNEL_LEN + 1));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     ctx->channels.data = p;
 
-    epoch = ngx_chat_http_epoch(r);
-
-    for ( ;; ) {
-        p = ngx_chat_http_channel(p, message->sender_id, epoch);
+    for (i = 0; i < n; i++) {
+        p = ngx_chat_http_channel(p, message->sender_id, epochs[i]);
+        *p++ = ',';
 
         if (message->recipient_id != message->sender_id) {
+            p = ngx_chat_http_channel(p, message->recipient_id, epochs[i]);
             *p++ = ',';
-            p = ngx_chat_http_channel(p, message->recipient_id, epoch);
         }
-
-        if (epoch == 0) {
-            break;
-        }
-
-        *p++ = ',';
-        epoch = 0;
     }
 
-    ctx->channels.len = p - ctx->channels.data;
+    ctx->channels.len = p - 1 - ctx->channels.data;
 
     return NGX_OK;
 }
@@ -240,9 +247,14 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     ngx_uint_t         status;
     ngx_connection_t  *c;
 
-    /* a phase handler that finalizes calls this again: once is enough */
+    /*
+     * A handler that finalizes calls this again: once is enough.  nchan's does
+     * and returns NGX_OK besides, while Redis is out of reach; nginx would log
+     * an alert for it, though nothing is counted twice.
+     */
 
     if (!ctx->publishing) {
+        sr->logged = 0;
         return rc;
     }
 

@@ -59,6 +59,11 @@ static void ngx_chat_sql_users_build(ngx_chat_db_text_t *text,
 static ngx_int_t ngx_chat_sql_users_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 
+static void ngx_chat_sql_epochs_build(ngx_chat_db_text_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
+static ngx_int_t ngx_chat_sql_epochs_result(ngx_chat_db_result_t *res,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
+
 
 const ngx_chat_db_class_t  ngx_chat_sql_setup = {
     .name = ngx_string("setup"),
@@ -140,6 +145,14 @@ const ngx_chat_db_class_t  ngx_chat_sql_users = {
 };
 
 
+const ngx_chat_db_class_t  ngx_chat_sql_epochs = {
+    .name = ngx_string("epochs"),
+    .batch = 1,
+    .build = ngx_chat_sql_epochs_build,
+    .result = ngx_chat_sql_epochs_result
+};
+
+
 const ngx_chat_db_class_t *const  ngx_chat_sql_classes[] = {
     &ngx_chat_sql_send,
     &ngx_chat_sql_message_get,
@@ -157,6 +170,7 @@ const ngx_chat_db_class_t *const  ngx_chat_sql_classes[] = {
     &ngx_chat_sql_session_delete,
     &ngx_chat_sql_password_set,
     &ngx_chat_sql_ready,
+    &ngx_chat_sql_epochs,
     NULL
 };
 
@@ -550,6 +564,53 @@ ngx_chat_sql_users_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
         {
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+/* a host that says nothing for a minute is gone, or in another epoch */
+
+static void
+ngx_chat_sql_epochs_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
+    ngx_uint_t n)
+{
+    ngx_chat_sql_epochs_t *op = (ngx_chat_sql_epochs_t *) jobs[0];
+
+    op->n = 0;
+
+    if (op->epoch) {
+        ngx_chat_sql_add(text,
+            "INSERT INTO chat_epoch (epoch, seen_at)"
+            " VALUES ($1, UTC_TIMESTAMP())"
+            " ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at);",
+            ngx_chat_sql_number(op->epoch));
+    }
+
+    ngx_chat_sql_add(text,
+        "SELECT epoch FROM chat_epoch"
+        " WHERE seen_at > UTC_TIMESTAMP() - INTERVAL 60 SECOND"
+        " ORDER BY seen_at DESC, epoch DESC LIMIT $1",
+        ngx_chat_sql_number(NGX_CHAT_SQL_EPOCHS));
+}
+
+
+static ngx_int_t
+ngx_chat_sql_epochs_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
+    ngx_uint_t n)
+{
+    ngx_str_t              *row;
+    ngx_chat_sql_epochs_t  *op = (ngx_chat_sql_epochs_t *) jobs[0];
+
+    if (op == NULL || res->nfields == 0) {
+        return NGX_OK;
+    }
+
+    while (op->n < NGX_CHAT_SQL_EPOCHS
+           && (row = ngx_chat_db_fetch(res)) != NULL)
+    {
+        op->epochs[op->n++] = ngx_chat_sql_get_number(&row[0]);
     }
 
     return NGX_OK;

@@ -28,7 +28,7 @@
 #define NGX_CHAT_HASH_LEN       32            /* SHA-256 of a session token */
 #define NGX_CHAT_TIMESTAMP_LEN  (sizeof("2025-12-30T07:03:02.325660Z") - 1)
 
-#define NGX_CHAT_SCHEMA_VERSION  2
+#define NGX_CHAT_SCHEMA_VERSION  3
 
 /* error numbers of the database that mean something to the endpoints */
 #define NGX_CHAT_SQL_DUPLICATE   1062
@@ -161,6 +161,25 @@ typedef struct {
 } ngx_chat_sql_users_t;
 
 extern const ngx_chat_db_class_t  ngx_chat_sql_users;
+
+
+/*
+ * Epochs (ngx_chat_workers.h), for several hosts: says that this one is in
+ * "epoch", and asks which others were said in the last minute.
+ */
+
+#define NGX_CHAT_SQL_EPOCHS  8
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               epoch;             /* 0: nothing to be said */
+    /* out */
+    ngx_uint_t             n;
+    uint32_t               epochs[NGX_CHAT_SQL_EPOCHS];  /* latest first */
+} ngx_chat_sql_epochs_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_epochs;
 
 
 /*

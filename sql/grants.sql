@@ -9,3 +9,4 @@ GRANT SELECT, INSERT, DELETE ON chat.chat_session TO 'chat'@'localhost';
 GRANT SELECT, INSERT ON chat.chat_message TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON chat.chat_conversation TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON chat.chat_writing TO 'chat'@'localhost';
+GRANT SELECT, INSERT, UPDATE ON chat.chat_epoch TO 'chat'@'localhost';

@@ -1,4 +1,4 @@
--- The tables of ngx_chat, version 2.  For MariaDB 10.6 or later and MySQL 8.0
+-- The tables of ngx_chat, version 3.  For MariaDB 10.6 or later and MySQL 8.0
 -- or later.  "chatctl db init" loads this file into an empty database; later
 -- changes come as numbered files in sql/migrations/.
 --
@@ -14,7 +14,7 @@ CREATE TABLE chat_schema (
     version       INT UNSIGNED NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB;
 
-INSERT INTO chat_schema (version) VALUES (2);
+INSERT INTO chat_schema (version) VALUES (3);
 
 
 -- People.  The name compares without regard to case, but accents count: the
@@ -124,4 +124,13 @@ CREATE TABLE chat_writing (
     slot             INT UNSIGNED NOT NULL PRIMARY KEY,
     turn             BIGINT UNSIGNED NOT NULL DEFAULT 0,
     floor_id         BIGINT UNSIGNED NOT NULL
+) ENGINE=InnoDB;
+
+
+-- Epochs that hosts are in (HACKING.md), but for the first: where there are
+-- several, each publishes to the channels of all that were seen lately.
+
+CREATE TABLE chat_epoch (
+    epoch            INT UNSIGNED NOT NULL PRIMARY KEY,
+    seen_at          DATETIME NOT NULL
 ) ENGINE=InnoDB;

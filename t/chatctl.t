@@ -57,11 +57,11 @@ fails(1, qr/no tables of ngx_chat: "chatctl db init" first/, '', 'db check',
       'check without tables');
 fails(1, qr/"chatctl db init" first/, '', 'db migrate',
       'migrate without tables');
-is(run('', 'db init'), "Schema version 2.\n", 'init');
-fails(1, qr/has 6 tables already/, '', 'db init', 'init twice');
-is(run('', 'db migrate'), "Schema version 2, up to date.\n",
+is(run('', 'db init'), "Schema version 3.\n", 'init');
+fails(1, qr/has 7 tables already/, '', 'db init', 'init twice');
+is(run('', 'db migrate'), "Schema version 3, up to date.\n",
    'nothing to migrate');
-like(run('', 'db check'), qr/^ok   schema version 2$/m, 'check');
+like(run('', 'db check'), qr/^ok   schema version 3$/m, 'check');
 
 
 # what version 1 has becomes what a new one has
@@ -70,7 +70,7 @@ like(run('', 'db check'), qr/^ok   schema version 2$/m, 'check');
     my $shape = sub {
         my $text = sql($db, join ';', map { "SHOW CREATE TABLE $_" } qw(
             chat_schema chat_user chat_session chat_message chat_conversation
-            chat_writing));
+            chat_writing chat_epoch));
         $text =~ s/ AUTO_INCREMENT=\d+//g;
         return $text;
     };
@@ -85,7 +85,8 @@ like(run('', 'db check'), qr/^ok   schema version 2$/m, 'check');
                                              last_message_id)
               VALUES (1, 2, 1, 1)');
 
-    is(run('', 'db migrate'), "Applying 0002-cheaper-sends.sql\n",
+    is(run('', 'db migrate'), "Applying 0002-cheaper-sends.sql\n"
+       . "Applying 0003-several-hosts.sql\n",
        'migrate from version 1');
     is($shape->(), $wanted, 'the tables are those of a new one');
     like(run('', 'db check'), qr/conversations agree/, 'with what was there');
@@ -127,9 +128,9 @@ sql($db, 'UPDATE chat_schema SET version = 1');
     is(sql($db, 'SELECT version FROM chat_schema'), "5\n", 'version raised');
 }
 
-fails(1, qr/^BAD  schema version 5, should be 2/m, '', 'db check',
+fails(1, qr/^BAD  schema version 5, should be 3/m, '', 'db check',
       'check finds another version');
-sql($db, 'DROP TABLE m; UPDATE chat_schema SET version = 2');
+sql($db, 'DROP TABLE m; UPDATE chat_schema SET version = 3');
 
 
 # people

@@ -351,6 +351,14 @@ chat_thread_pool b;
 "chat_thread_pool" directive is duplicate
 
 
+=== chat_hosts is on or off
+--- http
+chat_hosts yes;
+--- error_log
+[emerg]
+invalid value "yes" in "chat_hosts" directive, it must be "on" or "off"
+
+
 === chat_api is on or off
 --- server
 location /x/ { chat_auth on; chat_api yes; }

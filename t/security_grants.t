@@ -149,7 +149,8 @@ chat_db_connections 1;
 s/^ *chat_zone [^;]*;//m or die;
 --- timeout: 200
 --- then
-my @rights = rights();
+# what is needed with chat_hosts alone is below
+my @rights = grep { $_->[0] ne 'chat_epoch' } rights();
 
 cmp_ok(scalar @rights, '>=', 15, 'grants.sql is read') or diag(scalar @rights);
 is(join(', ', use_all()), '', 'with all of them everything works');
@@ -185,6 +186,34 @@ for my $right (@rights) {
 }
 
 is(join(', ', use_all()), '', 'and with all of them it works again');
+
+
+=== of several hosts it needs those on the table of epochs
+--- http
+chat_hosts on;
+--- then
+# an epoch begins
+kill KILL => (worker_pids())[0];
+ok(wait_until { sql('SELECT COUNT(*) FROM chat_epoch') }, 'it is written');
+is(refusals(), 0, 'no right is missing');
+
+for my $right (grep { $_->[0] eq 'chat_epoch' } rights()) {
+    my $refusals = refusals();
+
+    sql('REVOKE ' . clause($right) . " FROM $Account");
+    reconnect();
+    ok(wait_until { refusals() > $refusals }, 'without ' . name($right)
+                                              . ' it cannot be');
+
+    # sends do not mind
+    is(api('u1', POST => '/api/v1/message/',
+           { recipient => 'u2', body => 'x' })->code, 201, 'a send');
+
+    sql('GRANT ' . clause($right) . " TO $Account");
+    reconnect();
+}
+--- no_error_log
+[emerg]
 
 
 === the account has these rights, and no other

@@ -171,8 +171,8 @@ sub reset_tables {
     $Db = connect_db() if !$Db->ping;
     $Db->begin_work;
     sql("DELETE FROM $_")
-        for qw(chat_writing chat_session chat_conversation chat_message
-               chat_user);
+        for qw(chat_epoch chat_writing chat_session chat_conversation
+               chat_message chat_user);
 
     for my $id (1 .. 4) {
         sql('INSERT INTO chat_user (id, username, password) VALUES (?, ?, ?)',
@@ -529,10 +529,13 @@ sub finished {
 }
 
 
+# where requests go, if not to the nginx of Test::Nginx
+our $Address;
+
 sub url {
     my ($path) = @_;
 
-    return "http://127.0.0.1:$Port$path";
+    return 'http://' . ($Address // "127.0.0.1:$Port") . $path;
 }
 
 

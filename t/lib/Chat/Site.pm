@@ -55,6 +55,7 @@ sub new {
         $self->{preload} = "LD_PRELOAD=$dir/backtrace.so";
     }
 
+    $self->{address} = '127.0.0.1';
     $self->{port} = free_port();
     $self->{socket} = "$self->{run}/db.sock";
 
@@ -227,7 +228,7 @@ sub configure {
         . "worker_shutdown_timeout 10s;\n"
         . "events { worker_connections 1024; }\n"
         . "http {\naccess_log off;\n$temp$http"
-        . "server {\nlisten 127.0.0.1:$self->{port};\n$server}\n}\n");
+        . "server {\nlisten $self->{address}:$self->{port};\n$server}\n}\n");
 }
 
 
@@ -238,7 +239,7 @@ sub start_nginx {
 
     my $dir = $self->{dir};
 
-    $self->sh("BACKTRACE=$dir/deaths " . ($self->{preload} // '')
+    $self->sh("env BACKTRACE=$dir/deaths " . ($self->{preload} // '')
               . " $self->{nginx} -p $dir/ -c $dir/nginx.conf");
     $self->put('session', $self->master . "\n");
 }

@@ -1,0 +1,389 @@
+#!/usr/bin/perl
+#
+# Copyright (C) ngx_chat contributors
+#
+# Three hosts on one database and one Redis: what happens on one takes effect on
+# the others, within the time that the README states, and nothing is missed when
+# a worker, Redis or a host dies.
+
+use strict;
+use warnings;
+
+use Chat::Hosts;
+use Test::More;
+
+my $why;
+
+BEGIN {
+    $why = Chat::Hosts->missing;
+    plan(skip_all => $why) if $why;
+
+    $SIG{INT} = $SIG{TERM} = sub { exit 1 };
+    Chat::Hosts->enter;
+}
+
+use Chat;
+use Time::HiRes qw(time);
+
+my $dir = "$ENV{CHAT_RUN}/hosts";
+
+# seconds: what the hosts are told of chat_session_check, and what the README
+# promises by it; of sockets, it is five at least that are multiplied
+my $check = 1;
+my ($api_time, $socket_time) = ($check, 6);
+
+# a name that is known
+my $name_time = 10;
+
+# for what is done at once, on a busy machine
+my $grace = 2;
+
+Chat::reset_tables();
+
+my $redis = Chat::Redis->new;
+my @hosts = map { start_host($_) } 1 .. 3;
+my ($one, $two, $three) = @hosts;
+
+
+sub start_host {
+    my ($n) = @_;
+
+    my ($http, $server) = Chat::example();
+    my $host = Chat::Host->new($n, "$dir/$n");
+
+    $host->configure($redis, "${http}chat_session_check ${check}s;\n", $server);
+    $host->start_nginx;
+
+    return $host;
+}
+
+
+# post HOST, FROM => TO, BODY, [KEY]: its answer
+
+sub post {
+    my ($host, $from, $to, $body, $key) = @_;
+
+    return at($host, sub {
+        api($from, POST => '/api/v1/message/',
+            { recipient => $to, body => $body,
+              $key ? (client_id => $key) : () })
+    });
+}
+
+
+sub get {
+    my ($host, $who, $path, @more) = @_;
+
+    return at($host, sub { api($who, GET => "/api/v1/$path", @more) });
+}
+
+
+# sockets HOST, WHO, N: so many that each worker has some; nchan listens for
+# them when this returns
+
+sub sockets {
+    my ($host, $who, $n) = @_;
+
+    my @sockets = at($host, sub { map { web_socket($who) } 1 .. $n // 6 });
+
+    is(join(' ', map { $_->{code} } @sockets), join(' ', (101) x @sockets),
+       "$who has sockets on host $host->{n}");
+    settle(1);
+
+    return @sockets;
+}
+
+
+# told ID, SECONDS, SOCKETS: whether all are, in time
+
+sub told {
+    my ($id, $seconds, @sockets) = @_;
+
+    my $text = qq({"message": "$id"});
+
+    return wait_until(sub {
+        !grep { !grep { $_ eq $text } @{ $_->{frames} } } @sockets
+    }, $seconds);
+}
+
+
+sub all_closed {
+    my ($seconds, @sockets) = @_;
+
+    return wait_until(sub { !grep { !$_->{closed} } @sockets }, $seconds);
+}
+
+
+# alerts HOST: but for the workers that died by our hand, and for what comes of
+# nchan closing each of its connections to Redis twice
+
+sub alerts {
+    my ($host) = @_;
+
+    return grep { /\[(?:alert|emerg)\]/ && !/exited on signal 9$/
+                  && !/\(9: Bad file descriptor\)/ }
+                split /^/, $host->error_log;
+}
+
+
+# --- people on different hosts ---------------------------------------------
+
+{
+    my %sockets = map { $_->{n} => [sockets($_, 'u2')] } @hosts;
+
+    for my $host (@hosts) {
+        my $sent = post($host, 'u1', 'u2', "from $host->{n}");
+        my $id = $sent->json->{id};
+
+        is($sent->code, 201, "sent on host $host->{n}");
+        ok(told($id, $grace, @{ $sockets{ $_->{n} } }), "host $_->{n} tells")
+            for @hosts;
+        is(get($_, 'u2', "message/$id/")->json->{body}, "from $host->{n}",
+           "host $_->{n} has it") for @hosts;
+    }
+
+    settle();
+    is(join(' ', map { scalar @{ $_->{frames} } } map { @$_ } values %sockets),
+       join(' ', (3) x 18), 'everybody is told once');
+
+    my $unread = sub {
+        get($_[0], 'u2', 'conversation/')->json->{results}[0]{unread}
+    };
+    my $last = get($one, 'u2', 'message/')->json->{results}[0]{id};
+
+    is($unread->($three), 3, 'unread');
+    at($one, sub {
+        api('u2', POST => '/api/v1/conversation/u1/read', { id => $last })
+    });
+    is($unread->($three), 0, 'read on another host');
+
+    Chat::close_all(map { @$_ } values %sockets);
+}
+
+
+# --- sessions --------------------------------------------------------------
+
+{
+    add_session('u3', token => 'u3-other' . '-' x 35);
+
+    # u1 logs out, u2 is disabled, u3 changes the password
+    my %sockets = map { $_ => [sockets($two, $_), sockets($three, $_)] }
+                      qw(u1 u2 u3);
+    my ($stays) = at($two, sub {
+        web_socket('', headers => {
+            Authorization => 'Bearer u3-other' . '-' x 35 })
+    });
+
+    # all hosts know them
+    for my $host (@hosts) {
+        is(get($host, $_, 'user/')->code, 200, "$_ on host $host->{n}")
+            for qw(u1 u2 u3);
+    }
+    is(post($three, 'u4', 'u2', 'hello')->code, 201, 'u2 can be written to');
+
+    at($one, sub {
+        is(api('u1', DELETE => '/api/v1/session/')->code, 204, 'logged out');
+        is(api('', POST => '/api/v1/password/',
+               { old_password => $Chat::Password, new_password => 'long enough' },
+               Authorization => 'Bearer u3-other' . '-' x 35)->code,
+           204, 'password changed');
+    });
+    sql("UPDATE chat_user SET is_active = FALSE WHERE username = 'u2'");
+
+    my $begin = time;
+
+    for my $host ($two, $three) {
+        for my $who (qw(u1 u2 u3)) {
+            ok(wait_until(sub { get($host, $who, 'user/')->code == 403 },
+                          $api_time + $grace),
+               "the session of $who ends on host $host->{n}");
+        }
+    }
+
+    note(sprintf 'sessions ended after %.1f s', time - $begin);
+
+    ok(all_closed($begin + $socket_time + $grace - time, @{ $sockets{$_} }),
+       "and so do the sockets of $_") for qw(u1 u2 u3);
+    note(sprintf 'sockets closed after %.1f s', time - $begin);
+
+    ok(wait_until(sub { post($three, 'u4', 'u2', 'hello')->code == 404 },
+                  $begin + $name_time + $grace - time),
+       'nobody writes to who is disabled');
+    note(sprintf 'not written to after %.1f s', time - $begin);
+
+    ok(!$stays->{closed}, 'the session that has changed the password stays');
+    is(get($three, '', 'user/',
+           undef, Authorization => 'Bearer u3-other' . '-' x 35)->code, 200,
+       'on all hosts');
+
+    Chat::reset_tables();
+}
+
+
+# --- a worker dies ---------------------------------------------------------
+
+# nchan leaves some of the other worker's sockets silent then, unless they have
+# channels that nobody has had; other hosts have to know these
+
+for my $round (1 .. 3) {
+    my @before = sockets($one, 'u2');
+    my @workers = $one->workers($one->master);
+
+    kill KILL => $workers[$round % @workers];
+    ok(all_closed(10, @before), "round $round: all sockets are closed");
+
+    my @after = sockets($one, 'u2');
+
+    for my $host (@hosts) {
+        my $id = post($host, 'u1', 'u2', "round $round")->json->{id};
+
+        ok(told($id, 5, @after), "new ones hear of host $host->{n}");
+    }
+
+    Chat::close_all(@after);
+}
+
+
+# --- Redis stops -----------------------------------------------------------
+
+{
+    my @sockets = map { sockets($_, 'u2') } @hosts;
+    my $cursor = get($one, 'u2', 'message/?after=0')->json->{cursor};
+    my $begin;
+
+    $redis->end;
+
+    my @sent = map { post($_, 'u1', 'u2', "without Redis $_->{n}") } @hosts;
+    is(join(' ', map { $_->code } @sent), '201 201 201', 'sends go on');
+
+    my @ids = map { $_->json->{id} } @sent;
+
+    for my $host (@hosts) {
+        my $more = get($host, 'u2', "message/?after=$cursor")->json->{results};
+
+        is(join(' ', map { $_->{id} } @$more), "@ids",
+           "found on host $host->{n} by catching up");
+    }
+
+    is(at($one, sub { web_socket('u2') })->{code}, 503,
+       'sockets are told to come back');
+    ok(!(grep { $_->{closed} } @sockets), 'those that are open stay');
+
+    settle(2);
+    $redis->start;
+    $begin = time;
+
+    # tried after 1, 2, 4, 8 and 16 seconds
+    for my $i (0 .. $#ids) {
+        ok(told($ids[$i], 33, @sockets), 'told of when it is back');
+    }
+    note(sprintf 'after %.1f s', time - $begin);
+
+    push @sockets, map { sockets($_, 'u2', 2) } @hosts;
+
+    for my $host (@hosts) {
+        my $id = post($host, 'u1', 'u2', 'with Redis')->json->{id};
+
+        ok(told($id, $grace, @sockets), "all hear of host $host->{n} at once");
+    }
+
+    Chat::close_all(@sockets);
+}
+
+
+# --- a host dies -----------------------------------------------------------
+
+{
+    my @sockets = sockets($three, 'u2');
+    my (%acknowledged, $ended);
+    my $n = 0;
+
+    my $from = get($one, 'u2', 'message/?after=0')->json->{cursor};
+
+    # who gets no answer tries the next host, by the same key
+    my $attempt;
+    $attempt = sub {
+        my ($key, @to) = @_;
+
+        my $again = sub {
+            Mojo::IOLoop->timer(0.1 => sub { $attempt->($key, @to[1 .. $#to],
+                                                        $to[0]) });
+        };
+
+        at($to[0], sub {
+            request('u1', POST => '/api/v1/message/',
+                    { recipient => 'u2', body => $key, client_id => $key })
+        })->then(sub {
+            my ($res) = @_;
+
+            return $again->() if ($res->code // 0) !~ /^20[01]$/;
+            $acknowledged{$key} = $res->json->{id};
+        }, $again);
+    };
+
+    my $sender = Mojo::IOLoop->recurring(0.03 => sub {
+        my @to = @hosts[map { ($n + $_) % 3 } 0 .. 2];
+
+        $attempt->('key-' . ++$n, @to);
+    });
+
+    settle(1);
+    $three->end;
+    ok(all_closed(5, @sockets), 'the clients of a host that dies notice');
+
+    # each goes on elsewhere: listens, catches up, and once more
+    my @again = at($two, sub { map { web_socket('u2') } @sockets });
+    my %found;
+    my $catch_up = sub {
+        my $more = 1;
+
+        for (my $at = $from; $more; ) {
+            my $page = get($two, 'u2', "message/?after=$at")->json;
+
+            $found{ $_->{id} } = 1 for @{ $page->{results} };
+            ($at, $more) = @$page{qw(cursor has_more)};
+        }
+    };
+
+    $catch_up->();
+    settle(1);
+    $catch_up->();
+    settle(1);
+    Mojo::IOLoop->remove($sender);
+    ok(wait_until(sub { keys %acknowledged == $n }, 10), 'all are acknowledged');
+
+    my %stored = map { split ' ' } map { "$_->[0] $_->[1]" } @{
+        Chat::connect_db()->selectall_arrayref(
+            "SELECT body, id FROM chat_message WHERE body LIKE 'key-%'") };
+
+    is_deeply(\%stored, \%acknowledged, 'and stored, by the ids that were told');
+    is(sql("SELECT COUNT(*) FROM chat_message WHERE body LIKE 'key-%'"), $n,
+       'once');
+
+    for my $i (0 .. $#again) {
+        my ($old, $new) = ($sockets[$i], $again[$i]);
+        my %seen = %found;
+
+        ok(wait_until(sub {
+            $seen{$_} = 1 for map { /"(\d+)"/ } @{ $old->{frames} },
+                                                @{ $new->{frames} };
+            return !grep { !$seen{$_} } values %stored;
+        }, 5), 'a client of it misses nothing')
+            or diag(join ' ', grep { !$seen{$_} } values %stored);
+    }
+
+    note("$n messages");
+    Chat::close_all(@again);
+
+    $three->start_nginx;
+    @sockets = map { sockets($_, 'u2', 2) } @hosts;
+
+    ok(told(post($three, 'u1', 'u2', 'again')->json->{id}, $grace, @sockets),
+       'it comes back and is heard');
+    ok(told(post($one, 'u1', 'u2', 'welcome')->json->{id}, $grace, @sockets),
+       'and hears');
+}
+
+is(join('', map { alerts($_) } @hosts), '', 'no alerts, nor deaths but these');
+
+done_testing();
