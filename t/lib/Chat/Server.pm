@@ -33,9 +33,10 @@ use Time::HiRes qw(sleep time);
 my $Top = abs_path(dirname(__FILE__) . '/../../..');
 my $Password = 'pw-Rm4kTz';
 
-# options; and megabytes, of which MySQL's empty tables fill more than half
+# options; and megabytes, of which the newest versions need more than half for
+# empty tables
 my $Log = log_size(8);
-my $Disk = $Mysql ? 192 : 64;
+my $Disk = $Mysql ? 192 : 128;
 
 sub new {
     my ($class) = @_;

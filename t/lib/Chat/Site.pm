@@ -158,7 +158,8 @@ sub start_db {
 
     my $dir = $self->{dir};
 
-    unlink $self->{socket};
+    # MySQL's lock is of a process that may be a zombie
+    unlink $self->{socket}, "$self->{socket}.lock";
 
     my $pid = fork // die "fork: $!\n";
 
