@@ -475,6 +475,7 @@ ngx_chat_api_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_step_pt next)
 {
     ngx_int_t              rc;
+    ngx_chat_db_t         *db;
     ngx_chat_main_conf_t  *chmcf;
 
     chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
@@ -484,7 +485,10 @@ ngx_chat_api_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     job->data = r;
     job->pool = r->pool;
 
-    rc = ngx_chat_db_submit(chmcf->worker->db, job);
+    db = ngx_chat_replica_choose(chmcf->worker->replica, chmcf->worker->db,
+                                 job, ctx->user.id);
+
+    rc = ngx_chat_db_submit(db, job);
 
     if (rc == NGX_BUSY) {
         return ngx_chat_http_unavailable(r, ctx);
@@ -506,8 +510,9 @@ ngx_chat_api_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 static void
 ngx_chat_api_query_done(ngx_chat_db_job_t *job)
 {
-    ngx_chat_ctx_t      *ctx;
-    ngx_http_request_t  *r;
+    ngx_chat_ctx_t        *ctx;
+    ngx_http_request_t    *r;
+    ngx_chat_main_conf_t  *chmcf;
 
     r = job->data;
 
@@ -518,6 +523,10 @@ ngx_chat_api_query_done(ngx_chat_db_job_t *job)
     ctx->job = NULL;
     ctx->db_time += job->time;
     ctx->db_asked = 1;
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    ngx_chat_replica_done(chmcf->worker->replica, job, ctx->user.id);
 
     if (job->rc == NGX_BUSY) {
         ctx->next = ngx_chat_http_unavailable;

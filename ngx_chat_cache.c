@@ -13,12 +13,13 @@
 
 
 /*
- * The zone holds six things, laid out once:
+ * The zone holds seven things, laid out once:
  *
  *   ngx_chat_cache_t   revision and ring of revocations
  *   metrics            what is counted, without the mutex
  *   workers            what they leave behind, without the mutex
- *   choice             of a database server, without the mutex
+ *   choice             of a database server, without the mutex; of a replica
+ *   fresh              whether a replica may answer; positions by the mutex
  *   scores             failed log-ins by key
  *   slots              where in the log a key's record is
  *   log                records, written one after another, round and round
@@ -102,6 +103,8 @@ struct ngx_chat_cache_s {
     ngx_chat_revoked_t          revoked[NGX_CHAT_CACHE_REVOKED];
 
     ngx_chat_db_choice_t        choice;
+    ngx_chat_db_choice_t        replica;
+    ngx_chat_fresh_t           *fresh;
     ngx_chat_workers_t         *workers;
 
     ngx_chat_cache_score_t     *scores;
@@ -190,8 +193,11 @@ ngx_chat_cache_init(ngx_shm_zone_t *zone, void *data)
 
     cache->metrics = ngx_chat_metrics_zone_create(shpool);
     cache->workers = ngx_chat_workers_create(shpool);
+    cache->fresh = ngx_chat_fresh_create(shpool);
 
-    if (cache->metrics == NULL || cache->workers == NULL) {
+    if (cache->metrics == NULL || cache->workers == NULL
+        || cache->fresh == NULL)
+    {
         goto failed;
     }
 
@@ -951,6 +957,20 @@ ngx_chat_db_choice_t *
 ngx_chat_cache_choice(ngx_chat_cache_t *cache)
 {
     return cache ? &cache->choice : NULL;
+}
+
+
+ngx_chat_db_choice_t *
+ngx_chat_cache_replica(ngx_chat_cache_t *cache)
+{
+    return cache ? &cache->replica : NULL;
+}
+
+
+ngx_chat_fresh_t *
+ngx_chat_cache_fresh(ngx_chat_cache_t *cache)
+{
+    return cache ? cache->fresh : NULL;
 }
 
 

@@ -13,6 +13,7 @@
 #include "ngx_chat_sql.h"
 #include "ngx_chat_metrics.h"
 #include "ngx_chat_db_server.h"
+#include "ngx_chat_fresh.h"
 #include "ngx_chat_workers.h"
 
 
@@ -119,6 +120,8 @@ void ngx_chat_cache_forgive(ngx_chat_cache_t *cache, ngx_str_t *key);
 /* what is counted lies here, too; NULL: no chat_zone */
 ngx_chat_metrics_zone_t *ngx_chat_cache_metrics(ngx_chat_cache_t *cache);
 ngx_chat_db_choice_t *ngx_chat_cache_choice(ngx_chat_cache_t *cache);
+ngx_chat_db_choice_t *ngx_chat_cache_replica(ngx_chat_cache_t *cache);
+ngx_chat_fresh_t *ngx_chat_cache_fresh(ngx_chat_cache_t *cache);
 ngx_chat_workers_t *ngx_chat_cache_workers(ngx_chat_cache_t *cache);
 
 

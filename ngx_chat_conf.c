@@ -15,8 +15,8 @@
 #define NGX_CHAT_CONF_PASSWORD_FILE_MAX  512
 
 
-static char *ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
-    ngx_str_t *address);
+static char *ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_chat_db_conf_t *dbcf, ngx_str_t *address);
 static char *ngx_chat_conf_db_password(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     ngx_str_t *path);
 static char *ngx_chat_conf_path(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -127,7 +127,7 @@ ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
         if (i == 1 || ngx_strchr(value[i].data, '=') == NULL) {
-            rv = ngx_chat_conf_db_server(cf, dbcf, &value[i]);
+            rv = ngx_chat_conf_db_server(cf, cmd, dbcf, &value[i]);
             if (rv != NGX_CONF_OK) {
                 return rv;
             }
@@ -138,11 +138,55 @@ ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* chat_db_replica unix:/path | address[:port] ...; */
+
+char *
+ngx_chat_conf_db_replica(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_chat_main_conf_t *chmcf = conf;
+
+    char        *rv;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    if (chmcf->replica.servers.nelts) {
+        return "is duplicate";
+    }
+
+    if (ngx_array_init(&chmcf->replica.servers, cf->pool, 1,
+                       sizeof(ngx_chat_db_server_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strchr(value[i].data, '=') != NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" of "
+                               "\"chat_db_replica\": it takes addresses, all "
+                               "else is that of \"chat_db\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        rv = ngx_chat_conf_db_server(cf, cmd, &chmcf->replica, &value[i]);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 /* names are resolved here, once: a look-up at run time would block */
 
 static char *
-ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
-    ngx_str_t *address)
+ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_chat_db_conf_t *dbcf, ngx_str_t *address)
 {
     u_char                *p;
     size_t                 len;
@@ -159,8 +203,9 @@ ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s in \"chat_db %V\"",
-                           u.err ? u.err : "invalid address", address);
+                           "%s in \"%V %V\"",
+                           u.err ? u.err : "invalid address", &cmd->name,
+                           address);
         return NGX_CONF_ERROR;
     }
 
@@ -172,7 +217,8 @@ ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     for (i = 0; i < dbcf->servers.nelts; i++) {
         if (server[i].key == key) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" is in \"chat_db\" twice", address);
+                               "\"%V\" is in \"%V\" twice", address,
+                               &cmd->name);
             return NGX_CONF_ERROR;
         }
     }

@@ -17,6 +17,7 @@
  */
 
 char *ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_chat_conf_db_replica(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -24,6 +24,9 @@
  * all.  One timer there ends them in time, wherever they are; it keeps an
  * exiting worker alive as long as somebody waits, and no longer.
  *
+ * A job that replicas do not do goes from where it is into the lane of the same
+ * class of the database.
+ *
  * Handlers are called last of all, from ngx_chat_db_settle(), at the end of
  * each event: nothing of this file is on the stack then but that loop, and a
  * handler may submit, cancel and free as it likes.
@@ -33,13 +36,21 @@
 /* connections that a job may lose before it is given up */
 #define NGX_CHAT_DB_LOSSES  3
 
+/* of a job's time-out, what replicas may use of it: a half, at most so many
+   milliseconds */
+#define NGX_CHAT_DB_REPLICA_TIMEOUT  1000
+
 
 static void ngx_chat_db_cleanup(void *data);
 static ngx_chat_db_lane_t *ngx_chat_db_lane(ngx_chat_db_t *db,
     const ngx_chat_db_class_t *class);
 static ngx_chat_metrics_query_t *ngx_chat_db_metrics(ngx_chat_db_t *db,
     const ngx_chat_db_class_t *class);
+static ngx_int_t ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job);
+static void ngx_chat_db_fall_back(ngx_chat_db_job_t *job);
+static void ngx_chat_db_missed(ngx_chat_db_t *db);
 static ngx_uint_t ngx_chat_db_backing_off(ngx_chat_db_t *db);
+static ngx_uint_t ngx_chat_db_resting(ngx_chat_db_t *db);
 static void ngx_chat_db_leave(ngx_chat_db_job_t *job);
 static void ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc);
 
@@ -51,7 +62,6 @@ static void ngx_chat_db_report(ngx_chat_db_t *db);
 static void ngx_chat_db_dispatch(ngx_chat_db_t *db);
 static ngx_chat_db_lane_t *ngx_chat_db_next_lane(ngx_chat_db_t *db);
 static ngx_chat_db_conn_t *ngx_chat_db_next_conn(ngx_chat_db_t *db);
-static void ngx_chat_db_refuse_waiting(ngx_chat_db_t *db);
 static void ngx_chat_db_close_idle(ngx_chat_db_t *db);
 static void ngx_chat_db_start(ngx_chat_db_conn_t *conn,
     ngx_chat_db_lane_t *lane);
@@ -144,13 +154,76 @@ ngx_chat_db_cleanup(void *data)
         }
     }
 
-    ngx_chat_mysql_library_end();
+    /* replicas are cleaned up before what they are replicas of */
+
+    if (db->primary == NULL) {
+        ngx_chat_mysql_library_end();
+    }
+}
+
+
+void
+ngx_chat_db_replicas(ngx_chat_db_t *db, ngx_chat_db_t *primary,
+    const ngx_chat_db_guard_t *guard)
+{
+    db->primary = primary;
+    db->guard = guard;
 }
 
 
 ngx_int_t
 ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
 {
+    if (db->primary != NULL && ngx_chat_db_replica_ready(db) != NGX_OK) {
+        ngx_chat_db_missed(db);
+        db = db->primary;
+    }
+
+    job->rc = NGX_OK;
+    job->errcode = 0;
+    job->repeated = 0;
+    job->replica = 0;
+    job->start = ngx_chat_metrics_now();
+    job->deadline = ngx_current_msec + ngx_chat_db_timeout(db);
+    job->done = 0;
+
+    return ngx_chat_db_accept(db, job);
+}
+
+
+ngx_int_t
+ngx_chat_db_replica_ready(ngx_chat_db_t *db)
+{
+    ngx_chat_db_conn_t  *conn;
+
+    ngx_chat_db_follow(db);
+
+    if (ngx_chat_db_resting(db) || db->waiting >= db->conf->queue) {
+        return NGX_DECLINED;
+    }
+
+    if (db->connected) {
+        return NGX_OK;
+    }
+
+    if (!ngx_exiting) {
+        conn = ngx_chat_db_next_conn(db);
+
+        if (conn != NULL) {
+            ngx_chat_db_connect(conn);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
+{
+    ngx_msec_t           wait;
+    ngx_queue_t         *q;
+    ngx_chat_db_job_t   *before;
     ngx_chat_db_lane_t  *lane;
 
     if (db->waiting >= db->conf->queue) {
@@ -174,24 +247,33 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
         return NGX_ERROR;
     }
 
-    job->rc = NGX_OK;
-    job->errcode = 0;
-    job->repeated = 0;
     job->db = db;
     job->conn = NULL;
     job->conflicts = 0;
     job->losses = 0;
     job->limit = 0;
-    job->deadline = ngx_current_msec + db->conf->timeout;
     job->metrics = lane->metrics;
-    job->start = ngx_chat_metrics_now();
-    job->done = 0;
 
-    if (ngx_queue_empty(&db->jobs)) {
-        ngx_add_timer(&db->timer, db->conf->timeout);
+    /* behind the others, unless it has been with a replica */
+
+    for (q = ngx_queue_last(&db->jobs);
+         q != ngx_queue_sentinel(&db->jobs);
+         q = ngx_queue_prev(q))
+    {
+        before = ngx_queue_data(q, ngx_chat_db_job_t, order);
+
+        if ((ngx_msec_int_t) (before->deadline - job->deadline) <= 0) {
+            break;
+        }
     }
 
-    ngx_queue_insert_tail(&db->jobs, &job->order);
+    ngx_queue_insert_after(q, &job->order);
+
+    if (ngx_queue_head(&db->jobs) == &job->order) {
+        wait = job->deadline - ngx_current_msec;
+        ngx_add_timer(&db->timer, ngx_max((ngx_msec_int_t) wait, 0));
+    }
+
     ngx_queue_insert_tail(&lane->jobs, &job->queue);
 
     db->waiting++;
@@ -271,6 +353,36 @@ ngx_chat_db_metrics(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
 }
 
 
+ngx_msec_t
+ngx_chat_db_timeout(ngx_chat_db_t *db)
+{
+    if (db->primary == NULL) {
+        return db->conf->timeout;
+    }
+
+    return ngx_min(db->conf->timeout / 2, NGX_CHAT_DB_REPLICA_TIMEOUT);
+}
+
+
+/* a replica that lags is left alone for a while */
+
+static ngx_uint_t
+ngx_chat_db_resting(ngx_chat_db_t *db)
+{
+    return db->rest
+           && (ngx_msec_int_t) (db->rest_until - ngx_current_msec) > 0;
+}
+
+
+void
+ngx_chat_db_count(ngx_chat_db_t *db, ngx_chat_count_e counter)
+{
+    if (db->primary == NULL) {
+        ngx_chat_metrics_count(db->metrics, counter);
+    }
+}
+
+
 static ngx_uint_t
 ngx_chat_db_backing_off(ngx_chat_db_t *db)
 {
@@ -314,6 +426,17 @@ ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc)
 
     ngx_chat_db_leave(job);
 
+    if (db->primary != NULL) {
+
+        if (rc == NGX_BUSY || rc == NGX_DECLINED) {
+            ngx_chat_db_fall_back(job);
+            return;
+        }
+
+        job->replica = 1;
+        ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_REPLICA_OK);
+    }
+
     job->rc = rc;
     job->done = 1;
 
@@ -325,6 +448,50 @@ ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc)
     if (rc == NGX_BUSY) {
         ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_GIVEN_UP);
     }
+}
+
+
+/* what is left of its time is the database's */
+
+static void
+ngx_chat_db_fall_back(ngx_chat_db_job_t *job)
+{
+    ngx_int_t       rc;
+    ngx_chat_db_t  *db, *primary;
+
+    db = job->db;
+    primary = db->primary;
+
+    ngx_chat_db_missed(db);
+
+    job->errcode = 0;
+    job->deadline += ngx_chat_db_timeout(primary) - ngx_chat_db_timeout(db);
+
+    rc = ngx_chat_db_accept(primary, job);
+
+    if (rc == NGX_OK) {
+        return;
+    }
+
+    job->db = primary;
+    job->rc = rc;
+    job->done = 1;
+    job->time = ngx_chat_metrics_now() - job->start;
+
+    ngx_queue_insert_tail(&primary->done, &job->queue);
+    ngx_post_event(&primary->posted, &ngx_posted_events);
+}
+
+
+/* a read that replicas do not do */
+
+static void
+ngx_chat_db_missed(ngx_chat_db_t *db)
+{
+    ngx_chat_metrics_count(db->metrics,
+                           (db->lagging || ngx_chat_db_resting(db))
+                           ? NGX_CHAT_COUNT_REPLICA_LAGGING
+                           : NGX_CHAT_COUNT_REPLICA_UNAVAILABLE);
 }
 
 
@@ -402,6 +569,11 @@ ngx_chat_db_report(ngx_chat_db_t *db)
 
     gauges = db->metrics->gauges;
 
+    if (db->primary != NULL) {
+        gauges[NGX_CHAT_GAUGE_REPLICA_CONNECTIONS] = db->connected;
+        return;
+    }
+
     gauges[NGX_CHAT_GAUGE_DB_CONNECTIONS] = db->connected;
     gauges[NGX_CHAT_GAUGE_DB_BUSY] = db->running;
     gauges[NGX_CHAT_GAUGE_DB_WAITING] = db->waiting;
@@ -435,7 +607,9 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
         }
     }
 
-    if (db->connected == 0 && !db->opening && ngx_chat_db_backing_off(db))
+    if (db->connected == 0
+        && (db->primary != NULL
+            || (!db->opening && ngx_chat_db_backing_off(db))))
     {
         ngx_chat_db_refuse_waiting(db);
     }
@@ -519,7 +693,7 @@ ngx_chat_db_next_conn(ngx_chat_db_t *db)
 }
 
 
-static void
+void
 ngx_chat_db_refuse_waiting(ngx_chat_db_t *db)
 {
     ngx_queue_t         *q;
@@ -647,6 +821,11 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
     ngx_uint_t           i, several, conflicts;
     ngx_chat_db_job_t   *job;
     ngx_chat_db_lane_t  *lane;
+
+    if (conn->db->primary != NULL) {
+        ngx_chat_db_finish(conn, NGX_BUSY, 0);
+        return;
+    }
 
     /* what a node takes back, another one may have stored */
 

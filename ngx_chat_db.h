@@ -89,6 +89,9 @@ typedef struct {
                                                  0: as many as connections */
     unsigned               transaction:1;     /* the packet opens one, which
                                                  an error must roll back */
+    unsigned               replica:1;         /* a replica can do it */
+    unsigned               news:1;            /* people learn of messages and
+                                                 read marks by it */
 
     /*
      * Writes the packet for jobs[0] .. jobs[n - 1], all of this class, none
@@ -116,6 +119,7 @@ struct ngx_chat_db_job_s {
     ngx_chat_db_handler_pt      handler;
     void                       *data;
     ngx_pool_t                 *pool;         /* outlives the job */
+    ngx_uint_t                  need;         /* for replicas: their guard's */
 
     /*
      * The outcome:
@@ -130,6 +134,7 @@ struct ngx_chat_db_job_s {
     ngx_uint_t                  errcode;      /* the database's error number */
     unsigned                    repeated:1;   /* an earlier try ended with
                                                  unknown outcome */
+    unsigned                    replica:1;    /* a replica has done it */
     ngx_uint_t                  time;         /* microseconds it took, waiting
                                                  included */
 
@@ -184,6 +189,34 @@ ngx_int_t ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job);
 
 /* job must have been accepted and its handler not been called yet */
 void ngx_chat_db_cancel(ngx_chat_db_job_t *job);
+
+/*
+ * The servers of "db" are replicas of those of "primary", for classes that
+ * read.  What they do not do, for any reason but memory, "primary" does, within
+ * its time-out, of which replicas get a part.
+ *
+ * In front of each packet goes what guard->build() writes, a statement with its
+ * semicolon that asks the replica whether it has what the jobs need, and
+ * guard->result() judges the answer.  NGX_DECLINED: it lacks something that the
+ * primary had at the time that build() has returned (ngx_current_msec).
+ */
+
+typedef struct {
+    ngx_msec_t           (*build)(ngx_chat_db_text_t *text,
+                                  ngx_chat_db_job_t **jobs, ngx_uint_t n,
+                                  void *data);
+    ngx_int_t            (*result)(ngx_chat_db_result_t *res);
+    void                  *data;
+} ngx_chat_db_guard_t;
+
+void ngx_chat_db_replicas(ngx_chat_db_t *db, ngx_chat_db_t *primary,
+    const ngx_chat_db_guard_t *guard);
+
+/*
+ * NGX_OK: replicas can be asked; else a connection is opened, for no job waits
+ * for the first one.  To be called now and then.
+ */
+ngx_int_t ngx_chat_db_replica_ready(ngx_chat_db_t *db);
 
 /* the next row, its fields as strings (data NULL for SQL's NULL), or NULL */
 ngx_str_t *ngx_chat_db_fetch(ngx_chat_db_result_t *res);

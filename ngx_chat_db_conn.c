@@ -14,6 +14,9 @@
 
 #define NGX_CHAT_DB_BACKOFF      100      /* ms, doubles with each failure */
 #define NGX_CHAT_DB_MAX_BACKOFF  2000
+#define NGX_CHAT_DB_SLIGHT_LAG   1000     /* ms, no replica is without */
+#define NGX_CHAT_DB_LONG_LAG     3000     /* ms, then another is tried */
+#define NGX_CHAT_DB_LAG_OVER     10000    /* ms without news of it */
 #define NGX_CHAT_DB_STALE_AGE    1000     /* ms, of a connection */
 #define NGX_CHAT_DB_TROUBLE      1000     /* ms without it, then it is over */
 #define NGX_CHAT_DB_TEXT         4096     /* bytes at first, grows */
@@ -26,6 +29,9 @@ static void ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc);
 static void ngx_chat_db_read_result(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_connected(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_complete(ngx_chat_db_conn_t *conn);
+static void ngx_chat_db_lags(ngx_chat_db_conn_t *conn);
+static void ngx_chat_db_lags_long(ngx_chat_db_t *db, ngx_uint_t server);
+static void ngx_chat_db_caught_up(ngx_chat_db_t *db);
 static void ngx_chat_db_failed(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_log_error(ngx_chat_db_conn_t *conn,
     const ngx_chat_db_error_t *error, ngx_uint_t code, const char *text);
@@ -40,6 +46,7 @@ static void ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 static ngx_int_t ngx_chat_db_leave(ngx_chat_db_conn_t *conn,
     ngx_uint_t errcode, const char *reason, ngx_uint_t anyway);
 static ngx_str_t *ngx_chat_db_server_name(ngx_chat_db_t *db, ngx_uint_t n);
+static const char *ngx_chat_db_title(ngx_chat_db_t *db);
 
 static void ngx_chat_db_timeout_handler(ngx_event_t *ev);
 static void ngx_chat_db_ready_handler(ngx_event_t *ev);
@@ -110,7 +117,7 @@ ngx_chat_db_connect(ngx_chat_db_conn_t *conn)
 void
 ngx_chat_db_send(ngx_chat_db_conn_t *conn, const ngx_chat_db_class_t *class)
 {
-    ngx_add_timer(&conn->timer, conn->db->conf->timeout);
+    ngx_add_timer(&conn->timer, ngx_chat_db_timeout(conn->db));
 
     ngx_chat_db_run(conn, class, NGX_CHAT_DB_BUSY);
 }
@@ -126,11 +133,19 @@ ngx_chat_db_run(ngx_chat_db_conn_t *conn, const ngx_chat_db_class_t *class,
     conn->class = class;
     conn->reading = 0;
     conn->failed = 0;
+    conn->guarded = 0;
+    conn->lagging = 0;
     conn->result.statement = 0;
 
     text = &conn->text;
     text->pos = text->start;
     text->error = 0;
+
+    if (conn->db->guard != NULL && state == NGX_CHAT_DB_BUSY) {
+        conn->guarded = 1;
+        conn->needed = conn->db->guard->build(text, conn->jobs, conn->njobs,
+                                              conn->db->guard->data);
+    }
 
     class->build(text, conn->jobs, conn->njobs);
 
@@ -204,6 +219,18 @@ ngx_chat_db_read_result(ngx_chat_db_conn_t *conn)
 
     class = conn->class;
 
+    if (conn->guarded) {
+
+        /* it comes before what the class counts */
+
+        conn->guarded = 0;
+        conn->lagging = (conn->db->guard->result(&conn->result) != NGX_OK);
+        conn->failed = conn->lagging;
+
+        ngx_chat_mysql_free_result(conn->my, &conn->result);
+        return;
+    }
+
     /* after a failure the rest is read for the connection's sake only */
 
     if (class->result != NULL && !conn->failed) {
@@ -242,7 +269,7 @@ ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
 
     if (db->backoff) {
         ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
-                      "chat: the database is back");
+                      "chat: the %s is back", ngx_chat_db_title(db));
         db->backoff = 0;
     }
 
@@ -251,7 +278,7 @@ ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
     db->opening--;
     db->connected++;
 
-    ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_CONNECTED);
+    ngx_chat_db_count(db, NGX_CHAT_COUNT_DB_CONNECTED);
 
     ngx_chat_db_idle(conn);
 }
@@ -280,8 +307,100 @@ ngx_chat_db_complete(ngx_chat_db_conn_t *conn)
 
     ngx_chat_db_servers_answered(&conn->db->servers, conn->server);
 
+    if (conn->lagging) {
+        ngx_chat_db_lags(conn);
+        return;
+    }
+
+    if (conn->db->lags || conn->db->lag_told) {
+        ngx_chat_db_caught_up(conn->db);
+    }
+
     ngx_chat_db_finish(conn, conn->failed ? NGX_ERROR : NGX_OK, 0);
     ngx_chat_db_idle(conn);
+}
+
+
+/*
+ * The replica lacks something that these jobs need.  If that is older than lag
+ * is as a rule, or has been so for a while, others would fare no better: it is
+ * left alone, at first for a moment, and when this goes on another one is
+ * tried, if there is one.
+ */
+
+static void
+ngx_chat_db_lags(ngx_chat_db_conn_t *conn)
+{
+    ngx_chat_db_t  *db;
+
+    db = conn->db;
+
+    if (!db->lags || ngx_current_msec - db->lagged_at > NGX_CHAT_DB_LAG_OVER) {
+        db->lags = 1;
+        db->lags_since = ngx_current_msec;
+    }
+
+    db->lagged_at = ngx_current_msec;
+    db->lagging = 1;
+
+    ngx_chat_db_finish(conn, NGX_BUSY, 0);
+
+    if (ngx_current_msec - conn->needed >= NGX_CHAT_DB_SLIGHT_LAG
+        || ngx_current_msec - db->lags_since >= NGX_CHAT_DB_SLIGHT_LAG)
+    {
+        if (db->rest == 0) {
+            db->rest = NGX_CHAT_DB_BACKOFF;
+
+        } else if ((ngx_msec_int_t) (db->rest_until - ngx_current_msec) <= 0) {
+            db->rest = ngx_min(db->rest * 2, NGX_CHAT_DB_MAX_BACKOFF);
+        }
+
+        db->rest_until = ngx_current_msec + db->rest;
+
+        ngx_chat_db_refuse_waiting(db);
+    }
+
+    db->lagging = 0;
+
+    ngx_chat_db_idle(conn);
+
+    if (ngx_current_msec - db->lags_since >= NGX_CHAT_DB_LONG_LAG) {
+        ngx_chat_db_lags_long(db, conn->server);
+    }
+}
+
+
+static void
+ngx_chat_db_lags_long(ngx_chat_db_t *db, ngx_uint_t server)
+{
+    ngx_uint_t  level;
+
+    level = db->lag_told ? NGX_LOG_INFO : NGX_LOG_WARN;
+
+    ngx_log_error(level, db->log, 0,
+                  "chat: the replica \"%V\" lags, the database does its work",
+                  ngx_chat_db_server_name(db, server));
+
+    db->lag_told = 1;
+
+    if (ngx_chat_db_servers_leave(&db->servers, server, 0) == NGX_OK) {
+        db->lags = 0;
+        db->rest = 0;
+    }
+}
+
+
+static void
+ngx_chat_db_caught_up(ngx_chat_db_t *db)
+{
+    if (db->lag_told) {
+        ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+                      "chat: the replica has caught up");
+    }
+
+    db->lags = 0;
+    db->lag_told = 0;
+    db->rest = 0;
 }
 
 
@@ -392,8 +511,9 @@ ngx_chat_db_log_error(ngx_chat_db_conn_t *conn,
     }
 
     ngx_log_error(level, conn->db->log, 0,
-                  "chat: database error %ui (%s) in \"%V\"",
-                  code, text, &conn->class->name);
+                  "chat: %s error %ui (%s) in \"%V\"",
+                  ngx_chat_db_title(conn->db), code, text,
+                  &conn->class->name);
 }
 
 
@@ -417,9 +537,9 @@ ngx_chat_db_log_trouble(ngx_chat_db_conn_t *conn,
     }
 
     ngx_log_error(level, conn->db->log, 0,
-                  "chat: the database cannot do \"%V\" now: %s, "
-                  "error %ui (%s)",
-                  &conn->class->name, error->reason, code, text);
+                  "chat: the %s cannot do \"%V\" now: %s, error %ui (%s)",
+                  ngx_chat_db_title(conn->db), &conn->class->name,
+                  error->reason, code, text);
 }
 
 
@@ -437,8 +557,8 @@ ngx_chat_db_trouble_over(ngx_chat_db_lane_t *lane)
     lane->trouble = NULL;
 
     ngx_log_error(NGX_LOG_NOTICE, lane->db->log, 0,
-                  "chat: the database can do \"%V\" again",
-                  &lane->class->name);
+                  "chat: the %s can do \"%V\" again",
+                  ngx_chat_db_title(lane->db), &lane->class->name);
 }
 
 
@@ -486,7 +606,7 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     db = conn->db;
 
-    ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_CONNECT_FAILED);
+    ngx_chat_db_count(db, NGX_CHAT_COUNT_DB_CONNECT_FAILED);
 
     /* if others still work there, the reason is not the server's end */
 
@@ -503,8 +623,8 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
                                                     : NGX_LOG_ERR;
 
     ngx_log_error(level, db->log, 0,
-                  "chat: the database is out of reach: %s, error %ui",
-                  reason, errcode);
+                  "chat: the %s is out of reach: %s, error %ui",
+                  ngx_chat_db_title(db), reason, errcode);
 
     db->errcode = errcode;
 
@@ -535,8 +655,9 @@ ngx_chat_db_leave(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
     }
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
-                  "chat: the database server \"%V\" is left for \"%V\": "
+                  "chat: the %s server \"%V\" is left for \"%V\": "
                   "%s, error %ui",
+                  ngx_chat_db_title(db),
                   ngx_chat_db_server_name(db, conn->server),
                   ngx_chat_db_server_name(db, db->servers.current),
                   reason, errcode);
@@ -553,6 +674,13 @@ ngx_chat_db_server_name(ngx_chat_db_t *db, ngx_uint_t n)
     server = db->conf->servers.elts;
 
     return &server[n].name;
+}
+
+
+static const char *
+ngx_chat_db_title(ngx_chat_db_t *db)
+{
+    return db->primary ? "replica" : "database";
 }
 
 
@@ -573,7 +701,8 @@ ngx_chat_db_follow(ngx_chat_db_t *db)
     if (ngx_chat_db_servers_follow(&db->servers) == NGX_OK) {
 
         ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
-                      "chat: the database server is \"%V\" now",
+                      "chat: the %s server is \"%V\" now",
+                      ngx_chat_db_title(db),
                       ngx_chat_db_server_name(db, db->servers.current));
 
         /* whatever this worker has met elsewhere */
@@ -622,7 +751,7 @@ ngx_chat_db_close(ngx_chat_db_conn_t *conn)
         db->connected--;
 
         if (!ngx_exiting && !ngx_terminate && !ngx_quit) {
-            ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_LOST);
+            ngx_chat_db_count(db, NGX_CHAT_COUNT_DB_LOST);
         }
     }
 
@@ -649,8 +778,9 @@ ngx_chat_db_timeout_handler(ngx_event_t *ev)
 
     default:
         ngx_log_error(NGX_LOG_WARN, conn->db->log, 0,
-                      "chat: no answer from the database to \"%V\" in time, "
-                      "closing the connection", &conn->class->name);
+                      "chat: no answer from the %s to \"%V\" in time, "
+                      "closing the connection",
+                      ngx_chat_db_title(conn->db), &conn->class->name);
 
         ngx_chat_db_retry(conn, NGX_CHAT_DB_LOST);
         ngx_chat_db_close(conn);

@@ -84,9 +84,12 @@ struct ngx_chat_db_conn_s {
     ngx_uint_t                  size;     /* of jobs */
     ngx_chat_db_text_t          text;
     ngx_chat_db_result_t        result;
+    ngx_msec_t                  needed;       /* guard->build() returned it */
     unsigned                    reading:1;    /* sent, results come in */
     unsigned                    failed:1;     /* class->result() did */
     unsigned                    read_only:1;  /* the server, setup says */
+    unsigned                    guarded:1;    /* the guard's result is next */
+    unsigned                    lagging:1;    /* the guard says */
 };
 
 
@@ -117,6 +120,17 @@ struct ngx_chat_db_s {
     ngx_uint_t                  waiting;    /* jobs */
     ngx_chat_metrics_t         *metrics;
     const ngx_chat_db_class_t *const *classes;
+
+    /* of replicas: what they do not do goes to "primary", or NULL */
+    ngx_chat_db_t              *primary;
+    const ngx_chat_db_guard_t  *guard;
+    ngx_msec_t                  rest;     /* 0: none */
+    ngx_msec_t                  rest_until;
+    ngx_msec_t                  lags_since;
+    ngx_msec_t                  lagged_at;    /* last */
+    unsigned                    lags:1;       /* since, without a success */
+    unsigned                    lag_told:1;
+    unsigned                    lagging:1;    /* what is missed now is so */
 };
 
 
@@ -124,6 +138,15 @@ struct ngx_chat_db_s {
 
 /* what every event ends with: new packets, then the handlers of done jobs */
 void ngx_chat_db_settle(ngx_chat_db_t *db);
+
+/* of a job, or its packet, milliseconds */
+ngx_msec_t ngx_chat_db_timeout(ngx_chat_db_t *db);
+
+/* counts what is not counted of replicas */
+void ngx_chat_db_count(ngx_chat_db_t *db, ngx_chat_count_e counter);
+
+/* all that wait: the servers cannot do it now */
+void ngx_chat_db_refuse_waiting(ngx_chat_db_t *db);
 
 /* end the packet: its jobs are done, or go back to the head of their lane */
 void ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc,

@@ -413,6 +413,17 @@ ngx_chat_http_count(ngx_http_request_t *r, ngx_chat_count_e counter)
 }
 
 
+void
+ngx_chat_http_event(ngx_http_request_t *r, uint32_t user_id)
+{
+    ngx_chat_main_conf_t  *chmcf;
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    ngx_chat_replica_event(chmcf->worker->replica, user_id);
+}
+
+
 ngx_int_t
 ngx_chat_http_error(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_uint_t status, const char *detail)

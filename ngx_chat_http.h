@@ -19,6 +19,7 @@
 #include "ngx_chat_hosts.h"
 #include "ngx_chat_metrics.h"
 #include "ngx_chat_password.h"
+#include "ngx_chat_replica.h"
 
 
 /*
@@ -38,6 +39,7 @@ typedef struct ngx_chat_announcer_s    ngx_chat_announcer_t;
 typedef struct {
     ngx_chat_metrics_t         *metrics;
     ngx_chat_db_t              *db;
+    ngx_chat_replica_t         *replica;       /* NULL: no chat_db_replica */
     ngx_chat_password_t        *password;
     ngx_chat_subscribers_t     *subscribers;
     ngx_chat_workers_t         *workers;       /* NULL: no chat_zone */
@@ -56,6 +58,7 @@ typedef struct {
 
 typedef struct {
     ngx_chat_db_conf_t          db;
+    ngx_chat_db_conf_t          replica;       /* no servers: there are none */
     ngx_shm_zone_t             *zone;          /* NULL: no chat_zone */
     ngx_thread_pool_t          *thread_pool;
     ngx_str_t                   thread_pool_name;
@@ -258,6 +261,9 @@ ngx_chat_metrics_t *ngx_chat_http_metrics(ngx_http_request_t *r);
 ngx_uint_t ngx_chat_http_epoch(ngx_http_request_t *r);
 
 void ngx_chat_http_count(ngx_http_request_t *r, ngx_chat_count_e counter);
+
+/* see ngx_chat_replica.h */
+void ngx_chat_http_event(ngx_http_request_t *r, uint32_t user_id);
 
 
 /* Answers: each returns what the step is to return. */

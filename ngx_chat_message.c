@@ -608,6 +608,7 @@ ngx_chat_message_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     if (rc == NGX_OK) {
         ngx_chat_http_count(r, NGX_CHAT_COUNT_MESSAGE_HIT);
+        ngx_chat_http_event(r, ctx->user.id);
         return NGX_HTTP_OK;
     }
 

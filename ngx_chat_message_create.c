@@ -325,6 +325,9 @@ ngx_chat_message_create_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     ngx_chat_http_count(r, NGX_CHAT_COUNT_SENT);
 
+    /* the sender has been told by the query */
+    ngx_chat_http_event(r, send->op.message.recipient_id);
+
     ctx->next = ngx_chat_message_create_answer;
 
     if (ngx_exiting && ctx->unannounced) {

@@ -48,6 +48,10 @@ typedef enum {
     NGX_CHAT_COUNT_DB_RETRIED,                /* jobs; so are the next two */
     NGX_CHAT_COUNT_DB_REJECTED,
     NGX_CHAT_COUNT_DB_GIVEN_UP,
+    NGX_CHAT_COUNT_REPLICA_OK,                /* reads, by a replica */
+    NGX_CHAT_COUNT_REPLICA_RECENT,            /* not: of somebody's own news */
+    NGX_CHAT_COUNT_REPLICA_LAGGING,
+    NGX_CHAT_COUNT_REPLICA_UNAVAILABLE,
     NGX_CHAT_COUNT_MAX
 } ngx_chat_count_e;
 
@@ -58,6 +62,7 @@ typedef enum {
     NGX_CHAT_GAUGE_DB_CONNECTIONS,
     NGX_CHAT_GAUGE_DB_BUSY,                   /* connections */
     NGX_CHAT_GAUGE_DB_WAITING,                /* jobs */
+    NGX_CHAT_GAUGE_REPLICA_CONNECTIONS,
     NGX_CHAT_GAUGE_MAX
 } ngx_chat_gauge_e;
 

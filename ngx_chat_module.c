@@ -19,6 +19,8 @@
 
 static ngx_int_t ngx_chat_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_chat_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_chat_postconfiguration_replica(ngx_conf_t *cf,
+    ngx_chat_main_conf_t *chmcf);
 static ngx_int_t ngx_chat_init_process(ngx_cycle_t *cycle);
 static void ngx_chat_exit_process(ngx_cycle_t *cycle);
 
@@ -76,6 +78,13 @@ static ngx_command_t  ngx_chat_commands[] = {
     { ngx_string("chat_db"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_chat_conf_db,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chat_db_replica"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_chat_conf_db_replica,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -317,6 +326,7 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     chmcf->db = { the texts empty, tls = 0 };
+     *     chmcf->replica = { the servers none };
      *     chmcf->zone = NULL;
      *     chmcf->thread_pool = NULL;
      *     chmcf->thread_pool_name = { 0, NULL };
@@ -527,6 +537,12 @@ ngx_chat_postconfiguration(ngx_conf_t *cf)
 
     chmcf->db.thread_pool = chmcf->thread_pool;
 
+    if (chmcf->replica.servers.nelts
+        && ngx_chat_postconfiguration_replica(cf, chmcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     chmcf->login_error_index = ngx_http_get_variable_index(cf, &name);
     if (chmcf->login_error_index == NGX_ERROR) {
         return NGX_ERROR;
@@ -556,6 +572,47 @@ ngx_chat_postconfiguration(ngx_conf_t *cf)
     }
 
     *h = ngx_chat_status_log_handler;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_chat_postconfiguration_replica(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
+{
+    ngx_uint_t             i;
+    ngx_array_t            servers;
+    ngx_chat_db_server_t  *primary, *replica;
+
+    if (chmcf->zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"chat_db_replica\" needs a \"chat_zone\", which has "
+                      "what a replica must have reached for whom");
+        return NGX_ERROR;
+    }
+
+    servers = chmcf->replica.servers;
+
+    primary = chmcf->db.servers.elts;
+    replica = servers.elts;
+
+    /* of several, one that waits to become the primary may be a replica */
+
+    for (i = 0; chmcf->db.servers.nelts == 1 && i < servers.nelts; i++) {
+        if (replica[i].key == primary->key) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"%V\" is in \"chat_db\" and in "
+                          "\"chat_db_replica\"", &replica[i].name);
+            return NGX_ERROR;
+        }
+    }
+
+    /* all else as it is for the database itself */
+
+    chmcf->replica = chmcf->db;
+    chmcf->replica.servers = servers;
+
+    ngx_chat_subscriber_filter_init();
 
     return NGX_OK;
 }
@@ -598,6 +655,17 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
                                     ngx_chat_sql_classes, worker->metrics);
     if (worker->db == NULL) {
         return NGX_ERROR;
+    }
+
+    if (chmcf->replica.servers.nelts) {
+        worker->replica = ngx_chat_replica_create(cycle, &chmcf->replica,
+                                             ngx_chat_cache_replica(cache),
+                                             ngx_chat_cache_fresh(cache),
+                                             worker->db, ngx_chat_sql_classes,
+                                             worker->metrics);
+        if (worker->replica == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     worker->password = ngx_chat_password_create(cycle, chmcf->thread_pool,

@@ -140,6 +140,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_password_set = {
 const ngx_chat_db_class_t  ngx_chat_sql_users = {
     .name = ngx_string("users"),
     .batch = 1,
+    .replica = 1,
     .build = ngx_chat_sql_users_build,
     .result = ngx_chat_sql_users_result
 };
@@ -171,6 +172,7 @@ const ngx_chat_db_class_t *const  ngx_chat_sql_classes[] = {
     &ngx_chat_sql_password_set,
     &ngx_chat_sql_ready,
     &ngx_chat_sql_epochs,
+    &ngx_chat_sql_position,
     NULL
 };
 

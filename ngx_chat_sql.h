@@ -290,4 +290,30 @@ typedef struct {
 extern const ngx_chat_db_class_t  ngx_chat_sql_read;
 
 
+/*
+ * How far the database has come: a position, for ngx_chat_sql_reached_build().
+ * A server that has reached it has all that was acknowledged before.
+ */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    u_char                *buf;
+    size_t                 size;
+    /* out */
+    ngx_str_t              position;          /* in buf; empty: there is none */
+    unsigned               too_long:1;        /* or not of known characters */
+} ngx_chat_sql_position_t;
+
+extern const ngx_chat_db_class_t  ngx_chat_sql_position;
+
+/*
+ * In front of another packet: has the server reached the position?  NGX_OK, or
+ * NGX_DECLINED.
+ */
+void ngx_chat_sql_reached_build(ngx_chat_db_text_t *text,
+    ngx_str_t *position);
+ngx_int_t ngx_chat_sql_reached(ngx_chat_db_result_t *res);
+
+
 #endif /* _NGX_CHAT_SQL_H_INCLUDED_ */

@@ -56,6 +56,8 @@ static ngx_int_t ngx_chat_sql_read_result(ngx_chat_db_result_t *res,
 const ngx_chat_db_class_t  ngx_chat_sql_conversations = {
     .name = ngx_string("conversations"),
     .batch = 1,
+    .replica = 1,
+    .news = 1,
     .build = ngx_chat_sql_conversations_build,
     .result = ngx_chat_sql_conversations_result
 };
@@ -65,6 +67,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_read = {
     .name = ngx_string("read"),
     .batch = 1,
     .transaction = 1,
+    .news = 1,
     .build = ngx_chat_sql_read_build,
     .result = ngx_chat_sql_read_result
 };

@@ -124,6 +124,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_send = {
     .batch = NGX_CHAT_SQL_SEND_BATCH,
     .parallel = 1,
     .transaction = 1,
+    .news = 1,
     .build = ngx_chat_sql_send_build,
     .result = ngx_chat_sql_send_result
 };
@@ -132,6 +133,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_send = {
 const ngx_chat_db_class_t  ngx_chat_sql_message_get = {
     .name = ngx_string("message.get"),
     .batch = 64,
+    .news = 1,
     .build = ngx_chat_sql_message_get_build,
     .result = ngx_chat_sql_message_get_result
 };
@@ -140,6 +142,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_message_get = {
 const ngx_chat_db_class_t  ngx_chat_sql_message_by_client = {
     .name = ngx_string("message.by_client"),
     .batch = 1,
+    .news = 1,
     .build = ngx_chat_sql_message_by_client_build,
     .result = ngx_chat_sql_message_by_client_result
 };
@@ -148,6 +151,8 @@ const ngx_chat_db_class_t  ngx_chat_sql_message_by_client = {
 const ngx_chat_db_class_t  ngx_chat_sql_messages_page = {
     .name = ngx_string("messages.page"),
     .batch = 1,
+    .replica = 1,
+    .news = 1,
     .build = ngx_chat_sql_messages_page_build,
     .result = ngx_chat_sql_messages_page_result
 };
@@ -156,6 +161,8 @@ const ngx_chat_db_class_t  ngx_chat_sql_messages_page = {
 const ngx_chat_db_class_t  ngx_chat_sql_messages_before = {
     .name = ngx_string("messages.before"),
     .batch = 1,
+    .replica = 1,
+    .news = 1,
     .build = ngx_chat_sql_messages_before_build,
     .result = ngx_chat_sql_messages_before_result
 };
@@ -165,6 +172,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_messages_after = {
     .name = ngx_string("messages.after"),
     .batch = 1,
     .transaction = 1,
+    .news = 1,
     .build = ngx_chat_sql_messages_after_build,
     .result = ngx_chat_sql_messages_after_result
 };

@@ -155,6 +155,15 @@ static const ngx_chat_status_row_t  ngx_chat_status_counter_rows[] = {
       "reason", "rejected", NGX_CHAT_COUNT_DB_REJECTED },
     { NULL, NULL, "reason", "given_up", NGX_CHAT_COUNT_DB_GIVEN_UP },
 
+    { "db_replica_reads", "Reads that a replica may do: done by one (ok), or "
+      "by the database, as the person's news are too recent, or no replica "
+      "had come far enough, or could be asked.",
+      "result", "ok", NGX_CHAT_COUNT_REPLICA_OK },
+    { NULL, NULL, "result", "recent", NGX_CHAT_COUNT_REPLICA_RECENT },
+    { NULL, NULL, "result", "lagging", NGX_CHAT_COUNT_REPLICA_LAGGING },
+    { NULL, NULL, "result", "unavailable",
+      NGX_CHAT_COUNT_REPLICA_UNAVAILABLE },
+
     { NULL, NULL, NULL, NULL, 0 }
 };
 
@@ -185,6 +194,9 @@ static const ngx_chat_status_row_t  ngx_chat_status_gauge_rows[] = {
 
     { "db_queries_waiting", "Queries that wait for a connection.", NULL, NULL,
       NGX_CHAT_GAUGE_DB_WAITING },
+
+    { "db_replica_connections", "Connections to replicas.", NULL, NULL,
+      NGX_CHAT_GAUGE_REPLICA_CONNECTIONS },
 
     { NULL, NULL, NULL, NULL, 0 }
 };

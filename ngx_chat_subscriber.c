@@ -83,6 +83,13 @@ static ngx_int_t ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub);
 static void ngx_chat_subscriber_looked_up(ngx_chat_db_job_t *job);
 static void ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub);
 
+static ngx_int_t ngx_chat_subscriber_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+
+
+/* of the configuration read last, as all of nginx's filters have it */
+static ngx_http_output_body_filter_pt  ngx_chat_next_body_filter;
+
 
 ngx_chat_subscribers_t *
 ngx_chat_subscribers_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
@@ -552,4 +559,39 @@ ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub)
         ngx_log_error(NGX_LOG_INFO, c->log, ngx_socket_errno,
                       "chat shutdown() failed");
     }
+}
+
+
+void
+ngx_chat_subscriber_filter_init(void)
+{
+    ngx_chat_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_chat_subscriber_filter;
+}
+
+
+/*
+ * All that nchan says passes here, by WebSocket, EventSource or long-polling.
+ * A message that another host has stored is known to this one from here only;
+ * so the stamp is set before its person can hear of it.
+ */
+
+static ngx_int_t
+ngx_chat_subscriber_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chat_ctx_t       *ctx;
+    ngx_chat_loc_conf_t  *chlcf;
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    if (chlcf->subscriber && in != NULL && r == r->main) {
+
+        ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
+
+        if (ctx && ctx->user.id) {
+            ngx_chat_http_event(r, ctx->user.id);
+        }
+    }
+
+    return ngx_chat_next_body_filter(r, in);
 }

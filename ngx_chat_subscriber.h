@@ -24,5 +24,11 @@ ngx_chat_subscribers_t *ngx_chat_subscribers_create(ngx_cycle_t *cycle,
 /* forgotten by itself when the request ends; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 
+/*
+ * From postconfiguration, for chat_db_replica: what goes out on a socket is an
+ * event of its person, wherever the message was stored.
+ */
+void ngx_chat_subscriber_filter_init(void);
+
 
 #endif /* _NGX_CHAT_SUBSCRIBER_H_INCLUDED_ */

@@ -101,6 +101,91 @@ s/chat_zone .*?;//;
 several servers of "chat_db" need a "chat_zone", in which workers agree on one of them
 
 
+=== chat_db_replica without a zone
+--- http
+chat_db_replica 127.0.0.1:99;
+--- change
+s/chat_zone .*?;//;
+--- error_log
+[emerg]
+"chat_db_replica" needs a "chat_zone", which has what a replica must have reached for whom
+
+
+=== chat_db_replica twice
+--- http
+chat_db_replica 127.0.0.1:99;
+chat_db_replica 127.0.0.1:98;
+--- error_log
+[emerg]
+"chat_db_replica" directive is duplicate
+
+
+=== chat_db_replica with an account
+--- http
+chat_db_replica 127.0.0.1:99 user=reader;
+--- error_log
+[emerg]
+invalid parameter "user=reader" of "chat_db_replica": it takes addresses, all else is that of "chat_db"
+
+
+=== chat_db_replica without an address
+--- http
+chat_db_replica;
+--- error_log
+[emerg]
+invalid number of arguments in "chat_db_replica" directive
+
+
+=== chat_db_replica with a host that does not exist
+--- http
+chat_db_replica no-such-host.invalid;
+--- error_log eval
+[qr/\[emerg\] .*host not found in "chat_db_replica no-such-host.invalid"/]
+
+
+=== chat_db_replica with a port that is none
+--- http
+chat_db_replica 127.0.0.1:99999;
+--- error_log
+[emerg]
+invalid port in "chat_db_replica 127.0.0.1:99999"
+
+
+=== chat_db_replica with a server twice
+--- http
+chat_db_replica 127.0.0.1:99 127.0.0.1:99;
+--- error_log
+[emerg]
+"127.0.0.1:99" is in "chat_db_replica" twice
+
+
+=== chat_db_replica with the only server of chat_db
+--- http eval
+"chat_db_replica unix:$ENV{TEST_NGINX_CHAT_SOCKET};"
+--- error_log eval
+[qr/\[emerg\] .*"unix:\S+" is in "chat_db" and in "chat_db_replica"/]
+
+
+=== chat_db_replica with one of several of chat_db
+--- http
+chat_db_replica 127.0.0.1:99;
+--- change
+s/(unix:\S+) user=/$1 127.0.0.1:99 user=/;
+--- as: u1
+--- request
+GET /api/v1/message/
+--- json
+{"count":0,"next":null,"previous":null,"results":[]}
+
+
+=== chat_db_replica in a server
+--- server
+chat_db_replica 127.0.0.1;
+--- error_log
+[emerg]
+"chat_db_replica" directive is not allowed here
+
+
 === password_file is missing
 --- change
 s{password_file=\S+}{password_file=/no/such/file};

@@ -17,6 +17,17 @@ package Chat::Server;
 #   $server->fill;       leaves nothing of its disk; false: no disk of its own
 #   $server->free;
 #
+# With options of its own at each start, and as a replica of another:
+#
+#   $primary = Chat::Server->new(options => Chat::Server->binlog(PORT));
+#   $replica = Chat::Server->new(options => Chat::Server->replica,
+#                                of => $primary);
+#   $replica->hold;      applies nothing more
+#   $replica->apply;
+#   $replica->reaches($primary->position);
+#   $replica->sql(STATEMENT);
+#                        by root, there; what the client program prints
+#
 # The data are on a small disk in memory, in a mount name space of their own,
 # where these can be made: see "unshare".
 
@@ -39,7 +50,7 @@ my $Log = log_size(8);
 my $Disk = $Mysql ? 192 : 128;
 
 sub new {
-    my ($class) = @_;
+    my ($class, %option) = @_;
 
     my $dir = tempdir(CLEANUP => 1);
 
@@ -50,14 +61,99 @@ sub new {
     my $self = bless {
         dir => $dir, owner => $$, socket => "$dir/db.sock",
         user => $> == 0 ? '--user=root' : '',
+        options => $option{options} // [],
     }, $class;
 
     $self->mount_disk;
     $self->sh(install_command("$dir/disk/data", $Log, $self->{user}));
     $self->start;
-    $self->prepare;
+
+    if (my $primary = $option{of}) {
+        $self->follow($primary);
+
+    } else {
+        $self->prepare;
+    }
 
     return $self;
+}
+
+
+# binlog PORT: options of one that others can follow, and of such another
+
+sub binlog {
+    my (undef, $port) = @_;
+
+    return ['--skip-networking=0', '--bind-address=127.0.0.1',
+            "--port=$port", '--skip-name-resolve', '--log-bin=bin',
+            '--binlog-format=ROW', '--server-id=1', gtid()];
+}
+
+
+sub replica {
+    return ['--server-id=2', '--read-only', gtid()];
+}
+
+
+sub gtid {
+    return $Mysql ? qw(--gtid-mode=ON --enforce-gtid-consistency=ON) : ();
+}
+
+
+# follow PRIMARY: all of its log, in which is all that it has
+
+sub follow {
+    my ($self, $primary) = @_;
+
+    my ($port) = map { /^--port=(\d+)/ ? $1 : () } @{ $primary->{options} };
+    my $source = $Mysql ? 'SOURCE' : 'MASTER';
+
+    $primary->sql("CREATE USER IF NOT EXISTS repl\@'127.0.0.1'"
+                  . " IDENTIFIED BY '$Password'");
+    $primary->sql("GRANT REPLICATION SLAVE ON *.* TO repl\@'127.0.0.1'");
+
+    $self->sql('CHANGE ' . ($Mysql ? 'REPLICATION SOURCE' : 'MASTER') . ' TO '
+               . "${source}_HOST = '127.0.0.1', ${source}_PORT = $port,"
+               . " ${source}_USER = 'repl', ${source}_PASSWORD = '$Password',"
+               . " ${source}_CONNECT_RETRY = 1, "
+               . ($Mysql ? 'SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1'
+                         : 'MASTER_USE_GTID = slave_pos'));
+    $self->apply;
+}
+
+
+sub hold  { $_[0]->sql('STOP REPLICA SQL_THREAD') }
+sub apply { $_[0]->sql('START REPLICA') }
+
+
+sub position {
+    return $_[0]->sql('SELECT @@GLOBAL.'
+                      . ($Mysql ? 'gtid_executed' : 'gtid_binlog_pos'));
+}
+
+
+# reaches POSITION: whether within some seconds
+
+sub reaches {
+    my ($self, $position) = @_;
+
+    return $self->sql('SELECT ' . ($Mysql ? 'WAIT_FOR_EXECUTED_GTID_SET'
+                                          : 'MASTER_GTID_WAIT')
+                      . "('$position', 20)") eq '0';
+}
+
+
+sub sql {
+    my ($self, $statement) = @_;
+
+    open my $client, '-|', $Client, '--no-defaults', '-N', '-u', 'root',
+         '-S', $self->{socket}, '-e', $statement
+        or die "$Client: $!\n";
+    my $answer = join '', <$client>;
+    close $client or die "$statement\n";
+    chomp $answer;
+
+    return $answer;
 }
 
 
@@ -120,7 +216,7 @@ sub start {
              '--skip-networking', "--datadir=$dir/disk/data",
              "--socket=$self->{socket}", "--tmpdir=$dir",
              '--character-set-server=utf8mb4', '--innodb-buffer-pool-size=16M',
-             $Log, @options
+             $Log, @{ $self->{options} }, @options
             or POSIX::_exit(1);
     }
 
