@@ -244,6 +244,31 @@ for my $round (1 .. 3) {
 }
 
 
+# --- a reload --------------------------------------------------------------
+
+# its zone stays, and with it the epoch that the other hosts know
+
+{
+    my @before = sockets($one, 'u2');
+    my @workers = $one->workers($one->master);
+
+    kill HUP => $one->master;
+    ok(all_closed(10, @before), 'a reload closes the sockets of its host');
+
+    my @after = map { sockets($_, 'u2', 4) } @hosts;
+
+    for my $host (@hosts) {
+        my $id = post($host, 'u1', 'u2', 'reloaded')->json->{id};
+
+        ok(told($id, $grace, @after), "then all hear of host $host->{n}");
+    }
+
+    ok(wait_until(sub { !grep { Chat::Site::alive($_) } @workers }, 5),
+       'the old workers end');
+    Chat::close_all(@after);
+}
+
+
 # --- Redis stops -----------------------------------------------------------
 
 {
