@@ -23,7 +23,7 @@ my @flags = split ' ', '-g -O1 -Wall -Wextra -Wshadow -Wvla -Werror
     -Wno-unused-parameter -fsanitize=address,undefined
     -fno-sanitize-recover=undefined';
 my @includes = map { "-I$_" } "$top/t/unit", $top, "$nginx/objs",
-               map { "$nginx/src/$_" } qw(core event os/unix);
+               map { "$nginx/src/$_" } qw(core event event/quic os/unix);
 my @sources = (glob("$top/t/unit/*.c"),
                "$top/ngx_chat_text.c", "$top/ngx_chat_json.c",
                "$top/ngx_chat_sql_text.c");
