@@ -191,6 +191,20 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
 }
 
 
+void
+ngx_chat_db_replica_wake(ngx_chat_db_t *db, ngx_uint_t ready)
+{
+    if (!ready) {
+        ngx_chat_db_refuse_waiting(db);
+        return;
+    }
+
+    if (db->waiting) {
+        ngx_post_event(&db->posted, &ngx_posted_events);
+    }
+}
+
+
 ngx_int_t
 ngx_chat_db_replica_ready(ngx_chat_db_t *db)
 {
@@ -653,6 +667,12 @@ ngx_chat_db_next_lane(ngx_chat_db_t *db)
         job = ngx_queue_data(ngx_queue_head(&lane->jobs), ngx_chat_db_job_t,
                              queue);
 
+        if (db->guard != NULL
+            && db->guard->ready(job, db->guard->data) != NGX_OK)
+        {
+            continue;
+        }
+
         if (next == NULL || (ngx_msec_int_t) (job->deadline - deadline) < 0) {
             next = lane;
             deadline = job->deadline;
@@ -762,6 +782,12 @@ ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
     for (n = 0; n < max && !ngx_queue_empty(&lane->jobs); n++) {
         q = ngx_queue_head(&lane->jobs);
         job = ngx_queue_data(q, ngx_chat_db_job_t, queue);
+
+        if (n > 0 && db->guard != NULL
+            && db->guard->ready(job, db->guard->data) != NGX_OK)
+        {
+            break;
+        }
 
         if (job->limit) {
             if (n >= job->limit) {

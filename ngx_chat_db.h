@@ -199,9 +199,12 @@ void ngx_chat_db_cancel(ngx_chat_db_job_t *job);
  * semicolon that asks the replica whether it has what the jobs need, and
  * guard->result() judges the answer.  NGX_DECLINED: it lacks something that the
  * primary had at the time that build() has returned (ngx_current_msec).
+ *
+ * Until guard->ready() says NGX_OK a job waits, as long as replicas may take.
  */
 
 typedef struct {
+    ngx_int_t            (*ready)(ngx_chat_db_job_t *job, void *data);
     ngx_msec_t           (*build)(ngx_chat_db_text_t *text,
                                   ngx_chat_db_job_t **jobs, ngx_uint_t n,
                                   void *data);
@@ -211,6 +214,9 @@ typedef struct {
 
 void ngx_chat_db_replicas(ngx_chat_db_t *db, ngx_chat_db_t *primary,
     const ngx_chat_db_guard_t *guard);
+
+/* look again who is ready; or else those that wait are for "primary" */
+void ngx_chat_db_replica_wake(ngx_chat_db_t *db, ngx_uint_t ready);
 
 /*
  * NGX_OK: replicas can be asked; else a connection is opened, for no job waits

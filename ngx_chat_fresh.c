@@ -135,6 +135,39 @@ ngx_chat_fresh_covers(ngx_chat_fresh_t *fresh, uint32_t user_id,
 }
 
 
+ngx_int_t
+ngx_chat_fresh_next(ngx_chat_fresh_t *fresh, ngx_uint_t *number)
+{
+    ngx_int_t  rc;
+
+    ngx_shmtx_lock(&fresh->shpool->mutex);
+
+    rc = (fresh->none || ngx_chat_fresh_first(fresh, 0) == NULL)
+         ? NGX_DECLINED : NGX_OK;
+
+    ngx_shmtx_unlock(&fresh->shpool->mutex);
+
+    *number = fresh->asked + 1;
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_chat_fresh_answered(ngx_chat_fresh_t *fresh, ngx_uint_t number)
+{
+    ngx_int_t  rc;
+
+    ngx_shmtx_lock(&fresh->shpool->mutex);
+
+    rc = ngx_chat_fresh_first(fresh, number) ? NGX_OK : NGX_AGAIN;
+
+    ngx_shmtx_unlock(&fresh->shpool->mutex);
+
+    return rc;
+}
+
+
 /* of the answers that are not too old, that to this question or the next */
 
 static ngx_chat_fresh_answer_t *
@@ -172,9 +205,13 @@ ngx_chat_fresh_ask(ngx_chat_fresh_t *fresh, ngx_msec_t interval,
 
     last = fresh->asked_at;
 
-    if ((last && (ngx_msec_int_t) (ngx_current_msec - last)
-                 < (ngx_msec_int_t) interval)
-        || !ngx_atomic_cmp_set(&fresh->asked_at, last, ngx_current_msec))
+    if (interval == 0) {
+        fresh->asked_at = ngx_current_msec;
+
+    } else if ((last && (ngx_msec_int_t) (ngx_current_msec - last)
+                        < (ngx_msec_int_t) interval)
+               || !ngx_atomic_cmp_set(&fresh->asked_at, last,
+                                      ngx_current_msec))
     {
         return NGX_DECLINED;
     }

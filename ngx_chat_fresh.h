@@ -65,6 +65,12 @@ void ngx_chat_fresh_event(ngx_chat_fresh_t *fresh, uint32_t user_id);
 ngx_int_t ngx_chat_fresh_covers(ngx_chat_fresh_t *fresh, uint32_t user_id,
     ngx_uint_t *number);
 
+/* NGX_OK: the question that begins next; NGX_DECLINED: as above */
+ngx_int_t ngx_chat_fresh_next(ngx_chat_fresh_t *fresh, ngx_uint_t *number);
+
+/* NGX_OK: there is an answer to this question or a later one; NGX_AGAIN */
+ngx_int_t ngx_chat_fresh_answered(ngx_chat_fresh_t *fresh, ngx_uint_t number);
+
 /* NGX_DECLINED: somebody has asked less than "interval" milliseconds ago */
 ngx_int_t ngx_chat_fresh_ask(ngx_chat_fresh_t *fresh, ngx_msec_t interval,
     ngx_chat_fresh_question_t *question);

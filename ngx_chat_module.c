@@ -661,7 +661,8 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         worker->replica = ngx_chat_replica_create(cycle, &chmcf->replica,
                                              ngx_chat_cache_replica(cache),
                                              ngx_chat_cache_fresh(cache),
-                                             worker->db, ngx_chat_sql_classes,
+                                             worker->db, chmcf->hosts,
+                                             ngx_chat_sql_classes,
                                              worker->metrics);
         if (worker->replica == NULL) {
             return NGX_ERROR;

@@ -39,10 +39,14 @@ struct ngx_chat_replica_s {
     ngx_chat_fresh_question_t   question;
     ngx_chat_sql_position_t     op;
     u_char                      buf[NGX_CHAT_FRESH_POSITION];
+    ngx_uint_t                  wanted;        /* number, by who waits */
     unsigned                    asking:1;
+    unsigned                    hosts:1;       /* there are others */
 };
 
 
+static ngx_int_t ngx_chat_replica_guard_ready(ngx_chat_db_job_t *job,
+    void *data);
 static ngx_msec_t ngx_chat_replica_guard(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n, void *data);
 static ngx_int_t ngx_chat_replica_guarded(ngx_chat_db_result_t *res);
@@ -56,8 +60,8 @@ static void ngx_chat_replica_tell(ngx_chat_replica_t *replica);
 ngx_chat_replica_t *
 ngx_chat_replica_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     ngx_chat_db_choice_t *choice, ngx_chat_fresh_t *fresh,
-    ngx_chat_db_t *primary, const ngx_chat_db_class_t *const *classes,
-    ngx_chat_metrics_t *metrics)
+    ngx_chat_db_t *primary, ngx_uint_t hosts,
+    const ngx_chat_db_class_t *const *classes, ngx_chat_metrics_t *metrics)
 {
     ngx_chat_replica_t  *replica;
 
@@ -76,7 +80,9 @@ ngx_chat_replica_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     replica->ident = (ngx_socket_t) -1;
     replica->fresh = fresh;
     replica->metrics = metrics;
+    replica->hosts = hosts;
 
+    replica->guard.ready = ngx_chat_replica_guard_ready;
     replica->guard.build = ngx_chat_replica_guard;
     replica->guard.result = ngx_chat_replica_guarded;
     replica->guard.data = replica;
@@ -104,7 +110,17 @@ ngx_chat_replica_choose(ngx_chat_replica_t *replica, ngx_chat_db_t *primary,
         return primary;
     }
 
-    rc = ngx_chat_fresh_covers(replica->fresh, user_id, &job->need);
+    if (replica->hosts) {
+        rc = ngx_chat_fresh_next(replica->fresh, &job->need);
+
+        if (rc == NGX_OK) {
+            replica->wanted = job->need;
+            ngx_chat_replica_ask(replica, 0);
+        }
+
+    } else {
+        rc = ngx_chat_fresh_covers(replica->fresh, user_id, &job->need);
+    }
 
     if (rc == NGX_OK) {
         return replica->db;
@@ -149,6 +165,15 @@ ngx_chat_replica_event(ngx_chat_replica_t *replica, uint32_t user_id)
     if (replica) {
         ngx_chat_fresh_event(replica->fresh, user_id);
     }
+}
+
+
+static ngx_int_t
+ngx_chat_replica_guard_ready(ngx_chat_db_job_t *job, void *data)
+{
+    ngx_chat_replica_t *replica = data;
+
+    return ngx_chat_fresh_answered(replica->fresh, job->need);
 }
 
 
@@ -236,14 +261,21 @@ ngx_chat_replica_answered(ngx_chat_db_job_t *job)
 
     replica->asking = 0;
 
-    if (job->rc != NGX_OK) {
-        return;
+    if (job->rc == NGX_OK) {
+        ngx_chat_fresh_answer(replica->fresh, &replica->question,
+                              &replica->op.position);
+
+        ngx_chat_replica_tell(replica);
     }
 
-    ngx_chat_fresh_answer(replica->fresh, &replica->question,
-                          &replica->op.position);
+    /* who came while it was under way waits for the next, all together */
 
-    ngx_chat_replica_tell(replica);
+    ngx_chat_db_replica_wake(replica->db, job->rc == NGX_OK
+                                          && replica->op.position.len);
+
+    if (replica->wanted > replica->question.number) {
+        ngx_chat_replica_ask(replica, 0);
+    }
 }
 
 

@@ -21,6 +21,9 @@
  * whether it has reached that; if it has not, or cannot be asked, the database
  * does it.
  *
+ * With other hosts it is not known here what a person has done there: then each
+ * read waits for a position that was asked for after it came.
+ *
  * "replica" may be NULL in every call (no chat_db_replica).
  */
 
@@ -34,7 +37,7 @@ typedef struct ngx_chat_replica_s  ngx_chat_replica_t;
  */
 ngx_chat_replica_t *ngx_chat_replica_create(ngx_cycle_t *cycle,
     ngx_chat_db_conf_t *conf, ngx_chat_db_choice_t *choice,
-    ngx_chat_fresh_t *fresh, ngx_chat_db_t *primary,
+    ngx_chat_fresh_t *fresh, ngx_chat_db_t *primary, ngx_uint_t hosts,
     const ngx_chat_db_class_t *const *classes, ngx_chat_metrics_t *metrics);
 
 /* where to submit a job, that has its class, for this person */

@@ -107,7 +107,10 @@ ngx_chat_sql_position_char(u_char c)
 }
 
 
-/* 0: it has; no position is one that nobody has reached */
+/*
+ * 0: it has; no position is one that nobody has reached.  A replica is given a
+ * moment, in which it mostly gets what is just on its way.
+ */
 
 void
 ngx_chat_sql_reached_build(ngx_chat_db_text_t *text, ngx_str_t *position)
@@ -118,8 +121,8 @@ ngx_chat_sql_reached_build(ngx_chat_db_text_t *text, ngx_str_t *position)
     }
 
     ngx_chat_sql_add(text,
-        "SELECT /*M!100301 MASTER_GTID_WAIT($1, 0) */"
-        "/*!80000 1 - GTID_SUBSET($1, @@GLOBAL.gtid_executed) */;",
+        "SELECT /*M!100301 MASTER_GTID_WAIT($1, 0.02) */"
+        "/*!80000 WAIT_FOR_EXECUTED_GTID_SET($1, 0.02) */;",
         ngx_chat_sql_string(position));
 }
 

@@ -18,7 +18,7 @@ our ($primary, $replica, $other);
 
 BEGIN {
     # the tables and the account are there, but it follows nobody
-    $other = Chat::Server->new;
+    $other = Chat::Server->new(options => Chat::Server->replica);
 
     $primary = Chat::Server->new(
         options => Chat::Server->binlog(Chat::Galera::free_port()));
@@ -30,9 +30,10 @@ use Chat;
 
 our $far = 'chat_db_replica unix:' . $replica->{socket} . ';';
 
-# a way to it on which things happen
-our $way = "$primary->{dir}/way.sock";
+# ways on which things happen, to the replica and to the primary
+our ($way, $first) = map { "$primary->{dir}/$_.sock" } 'way', 'first';
 our $proxy = Chat::Proxy->new($way, $replica->{socket});
+our $slow = Chat::Proxy->new($first, $primary->{socket});
 
 
 # replicated: the replica has all that the primary has
@@ -399,6 +400,48 @@ mark();
 --- then
 by_replica('u1');
 like(error_log(), qr/the replica "unix:\Q$other->{socket}\E" lags/, 'told');
+
+
+=== several hosts: what one has done on another one is there
+--- http eval: $::far . 'chat_hosts on;'
+--- change
+s{chat_db    unix:\S+}{chat_db unix:$first};
+--- given
+message(u2 => 'u1', 'one');
+mark();
+--- then
+for my $n (1 .. 5) {
+    by_replica('u1');
+    $replica->hold;
+
+    # by another host, and nobody has said a word here
+    my $id = message(u1 => 'u2', "elsewhere $n");
+    like(list('u1'), qr/^elsewhere $n, /, 'there');
+    like(inbox('u1'), qr/^u2: elsewhere $n, /, 'inbox');
+    like(list('u2', '/api/v1/message/?before=latest'), qr/^elsewhere $n, /,
+         'for the other, too');
+
+    $replica->apply;
+    mark();
+}
+
+by_replica('u1');
+my $before = api('', GET => '/chat/status')->json;
+my @bodies;
+$slow->slow;
+request('u1', GET => '/api/v1/message/')->then(sub { push @bodies, texts($_[0]->json->{results}) })
+    for 1 .. 100;
+ok(wait_until(sub { @bodies == 600 }), 'a hundred at once');
+is(scalar(grep { / by the replica$/ } @bodies), 600, 'all by the replica');
+
+# "position" is asked for all that wait, not for each
+my $after = api('', GET => '/chat/status')->json;
+my ($questions) = map { $after->{queries}{position}{seconds}{count} - $_ }
+                      $before->{queries}{position}{seconds}{count};
+cmp_ok($questions, '>', 0, 'after questions');
+cmp_ok($questions, '<', 40, 'but fewer');
+diag("$questions questions");
+$slow->pass;
 
 
 === after a reload, with what one has sent before
