@@ -78,6 +78,9 @@ static void ngx_chat_mysql_abandon(ngx_chat_mysql_t *my);
 static ngx_int_t ngx_chat_mysql_tls(ngx_chat_mysql_t *my);
 static void ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log);
 static void ngx_chat_mysql_tls_done(ngx_event_t *ev);
+#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
+static int ngx_chat_mysql_tls_verify(void *tls, unsigned int flags);
+#endif
 #else
 static enum net_async_status ngx_chat_mysql_step(ngx_chat_mysql_t *my);
 static ngx_uint_t ngx_chat_mysql_pending(ngx_chat_mysql_t *my);
@@ -410,15 +413,25 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
     unsigned int         infile, timeout;
     MYSQL               *h;
     ngx_chat_db_conf_t  *conf;
+#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
+    const char          *library;
+#endif
 
     h = my->handle;
     conf = my->conf;
 
-    /* with a CA its signature is verified nevertheless, but not the name */
+    /*
+     * With a CA its signature is verified, the name is not.  Up to 3.3 that is
+     * what 0 means; from 3.4 on, that any certificate will do.
+     */
 
     tls = conf->tls;
-    verify = 0;
     infile = 0;
+#if (MARIADB_PACKAGE_VERSION_ID >= 30400)
+    verify = (conf->tls_ca.len != 0);
+#else
+    verify = 0;
+#endif
 
     if (mysql_options(h, MYSQL_SET_CHARSET_NAME, "utf8mb4") != 0
         || mysql_options(h, MYSQL_OPT_LOCAL_INFILE, &infile) != 0
@@ -461,8 +474,44 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
         return NGX_ERROR;
     }
 
+#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
+
+    /* with GnuTLS it is too early to ask: there the name is verified, too */
+
+    if (conf->tls_ca.len
+        && mariadb_get_infov(NULL, MARIADB_TLS_LIBRARY, &library) == 0
+        && ngx_strncmp(library, "OpenSSL", 7) == 0
+        && mysql_optionsv(h, MARIADB_OPT_TLS_VERIFICATION_CALLBACK,
+                          (void *) ngx_chat_mysql_tls_verify)
+           != 0)
+    {
+        return NGX_ERROR;
+    }
+
+#endif
+
     return NGX_OK;
 }
+
+
+#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
+
+/*
+ * OpenSSL has been through the certificates, and what was wrong is in the
+ * handle.  The library does not say in which, but it asks from within the call
+ * that connects.
+ */
+
+static __thread MYSQL  *ngx_chat_mysql_tls_handle;
+
+
+static int
+ngx_chat_mysql_tls_verify(void *tls, unsigned int flags)
+{
+    return ngx_chat_mysql_tls_handle->net.tls_verify_status;
+}
+
+#endif
 
 
 /*
@@ -562,6 +611,10 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
     h = tls->handle;
     conf = tls->conf;
     server = tls->server;
+
+#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
+    ngx_chat_mysql_tls_handle = h;
+#endif
 
     wait = mysql_real_connect_start(&tls->connected, h,
                          server->host.len ? (char *) server->host.data : NULL,

@@ -105,7 +105,8 @@ spawn(sub {
 });
 
 our $reread = $Mysql ? 'ALTER INSTANCE RELOAD TLS' : 'FLUSH SSL';
-our $client = "$Client --no-defaults -u root -S $dir/server.sock";
+our $client = "$Client --no-defaults -u root -S $dir/server.sock"
+              . ($Mysql ? '' : ' --skip-ssl');
 
 wait_until(sub { system("$client -e 'SELECT 1' >/dev/null 2>&1") == 0 }, 20)
     or die "no server\n" . `cat $dir/log`;
@@ -138,14 +139,15 @@ chmod 0600, "$dir/password";
 
 my $Offer = qr/^(....\x0a [^\0]* \0 .{4} .{8} \0 .) (.)/sx;
 
-my %Port;
+my %At;
 
 sub relay {
-    my ($name, $change) = @_;
+    my ($name, $change, $address) = @_;
 
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
+    my $listen = IO::Socket::INET->new(LocalAddr => $address // '127.0.0.1',
+                                       Listen => 64)
         or die "$name: $!\n";
-    $Port{$name} = $listen->sockport;
+    $At{$name} = $listen->sockhost . ':' . $listen->sockport;
 
     spawn(sub { serve($name, $listen, $change) });
 }
@@ -203,6 +205,9 @@ sub strip {
 }
 
 relay('listener');
+
+# not "localhost", whose name nobody compares
+relay('afar', undef, '127.0.0.2');
 relay('stripper', \&strip);
 
 # and one that asks for the password as it is
@@ -253,7 +258,7 @@ sub use_it {
 sub db {
     my ($name, $tls) = @_;
 
-    s{chat_db [^;]+;}{chat_db 127.0.0.1:$Port{$name} user=chat
+    s{chat_db [^;]+;}{chat_db $At{$name} user=chat
                       password_file=$dir/password $tls;}x
         or die "no chat_db\n";
 }
@@ -287,6 +292,24 @@ my $kept = kept('listener');
 cmp_ok(length $kept, '>', 1000, 'it went through here');
 unlike($kept, qr/text-Hd9pWr|chat_message|SELECT|INSERT|pw-Vk5tGy/,
        'not to be read');
+
+
+=== with the authority known, whatever the name in the certificate
+--- change
+db('afar', "tls=on tls_ca=$dir/ca.pem");
+--- then
+is(use_it(), 201, 'stored');
+
+
+=== and with another one
+--- change
+sh('openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other
+    -keyout other.key -out other.pem' =~ s/\n */ /r);
+db('afar', "tls=on tls_ca=$dir/other.pem");
+--- then
+forget('afar');
+is(use_it(), 503, 'refused') for 1 .. 3;
+unlike(kept('afar'), qr/pw-Vk5tGy/, 'not the password');
 
 
 === without TLS asked for, the relay that takes the offer away is not noticed
