@@ -228,9 +228,15 @@ sub alerts {
 for my $round (1 .. 3) {
     my @before = sockets($one, 'u2');
     my @workers = $one->workers($one->master);
+    my ($epoch) = sql('SELECT COALESCE(MAX(epoch), 0) FROM chat_epoch');
 
     kill KILL => $workers[$round % @workers];
     ok(all_closed(10, @before), "round $round: all sockets are closed");
+
+    # they may all have been the dead one's: others are closed until there is one
+    ok(wait_until(sub {
+        $epoch < sql('SELECT COALESCE(MAX(epoch), 0) FROM chat_epoch')
+    }, 10), 'a new epoch');
 
     my @after = sockets($one, 'u2');
 
