@@ -189,29 +189,3 @@ under_load(9, 0.5 => $look,
            8.5 => $look);
 compare('members', 0);
 is(join(' ', sort keys %steps), '2 3', 'steps have changed');
-
-
-=== what is refused because another node was first is tried again
---- http eval: $::settings
---- change
-s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
---- then
-my $refused = sub {
-    my %count = map { split } split /\n/, $cluster->sql(0,
-        "SHOW STATUS WHERE Variable_name IN"
-        . " ('wsrep_local_bf_aborts', 'wsrep_local_cert_failures')");
-    return $count{wsrep_local_bf_aborts} + $count{wsrep_local_cert_failures};
-};
-
-my $before = $refused->();
-my $pid;
-
-# somebody does what the README forbids, to the rows that all sends change
-under_load(6, 0.5 => sub { $pid = $cluster->repeat(1,
-    'UPDATE chat_conversation SET hi_read_id = hi_read_id + 1') });
-
-kill KILL => $pid;
-waitpid $pid, 0;
-
-cmp_ok($refused->() - $before, '>', 5, 'other nodes were first');
-compare('refused', 0);

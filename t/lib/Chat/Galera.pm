@@ -15,8 +15,6 @@ package Chat::Galera;
 #   $cluster->start(N);  and waits until it takes part
 #   $cluster->sql(N, STATEMENT);
 #                        what mariadb prints
-#   $cluster->repeat(N, STATEMENT);
-#                        endlessly; the id of a process, to be killed
 #   $cluster->use(N);    sql() of Chat is this node's
 
 use strict;
@@ -239,27 +237,6 @@ sub sql {
     chomp $answer;
 
     return $answer;
-}
-
-
-# repeat N, STATEMENT: a hundred times a second, until the process is killed
-# whose id it returns
-
-sub repeat {
-    my ($self, $n, $statement) = @_;
-
-    my $pid = fork // die "fork: $!\n";
-
-    return $pid if $pid;
-
-    open my $client, '|-', "mariadb --defaults-file=$self->{dir}/$n/client.cnf"
-                           . " --force chat >>$self->{dir}/log 2>&1"
-        or POSIX::_exit(1);
-
-    for ( ;; ) {
-        syswrite $client, "$statement;\n" or POSIX::_exit(0);
-        sleep 0.01;
-    }
 }
 
 
