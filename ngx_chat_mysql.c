@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <mysql.h>
 #include <errmsg.h>
+#include <openssl/err.h>
 
 
 /*
@@ -23,6 +24,12 @@
  *
  * ngx_chat_mysql_call() does a step, or goes on with one, in the way of the
  * library; ngx_chat_mysql_run() takes the steps one after another.
+ *
+ * OpenSSL has one queue of errors for all connections of a thread, and while
+ * anything is in it, it takes "not yet" for the end of a connection.  MariaDB's
+ * library neither empties it before it reads nor takes out what it has met.  So
+ * it is emptied in front of the library's calls, whoever has left something
+ * there, and behind those that end a connection, for nginx's own.
  */
 
 
@@ -299,6 +306,8 @@ ngx_chat_mysql_close(ngx_chat_mysql_t *my)
         mysql_close(my->handle);
     }
 
+    ERR_clear_error();
+
     if (my->fields != NULL) {
         ngx_free(my->fields);
     }
@@ -323,6 +332,8 @@ ngx_chat_mysql_run(ngx_chat_mysql_t *my, ngx_uint_t ready)
     ngx_int_t  rc;
 
     for ( ;; ) {
+
+        ERR_clear_error();
 
         rc = ngx_chat_mysql_call(my, ready);
 
@@ -616,6 +627,8 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
     ngx_chat_mysql_tls_handle = h;
 #endif
 
+    ERR_clear_error();
+
     wait = mysql_real_connect_start(&tls->connected, h,
                          server->host.len ? (char *) server->host.data : NULL,
                          (char *) conf->user.data,
@@ -722,6 +735,8 @@ ngx_chat_mysql_tls_done(ngx_event_t *ev)
     }
 
     mysql_close(tls->handle);
+    ERR_clear_error();
+
     ngx_free(task);
 }
 

@@ -116,6 +116,46 @@ $proxy->pass;
 ok(wait_until(sub { ask() == 200 }, 6), 'the next one is better');
 
 
+=== a connection that ends within TLS is the end of no other
+--- workers: 1
+--- change
+db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
+--- given
+$proxy->pass;
+--- http
+chat_db_timeout 1s;
+chat_db_connect_timeout 1s;
+chat_db_connections 1;
+--- server eval
+<<"END"
+listen 127.0.0.1:$ENV{TEST_NGINX_STREAM_PORT} ssl;
+ssl_certificate $::dir/server.pem;
+ssl_certificate_key $::dir/server.key;
+END
+--- then
+is(ask(), 200, 'answered');
+
+# instead of an answer there is the end, or nothing
+for my $way (qw(swallow hold)) {
+    for my $round (1 .. 3) {
+        $proxy->$way;
+        is(ask(), $way eq 'hold' ? 503 : 200, "$way $round: answered");
+
+        $proxy->pass;
+        ok(wait_until(sub { ask() == 200 }, 6), "$way $round: the next one");
+
+        # one of nginx's own: it tells of errors that it finds there
+        $proxy->$way;
+        ask();
+        $proxy->pass;
+
+        my $site = "127.0.0.1:$ENV{TEST_NGINX_STREAM_PORT}";
+        is(system("openssl s_client -connect $site </dev/null >/dev/null 2>&1"),
+           0, "$way $round: https");
+    }
+}
+
+
 === a server that hangs at one moment or another of the handshake
 --- change
 db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
