@@ -40,6 +40,8 @@
    milliseconds */
 #define NGX_CHAT_DB_REPLICA_TIMEOUT  1000
 
+#define NGX_CHAT_DB_TEXT             4096     /* bytes of a packet at first */
+
 
 static void ngx_chat_db_cleanup(void *data);
 static ngx_chat_db_lane_t *ngx_chat_db_lane(ngx_chat_db_t *db,
@@ -855,7 +857,7 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
 
     /* what a node takes back, another one may have stored */
 
-    several = (conn->db->conf->servers.nelts > 1);
+    several = (conn->db->conf->servers.nelts > 1 || conn->stepwise);
 
     lane = conn->lane;
     conflicts = 0;
@@ -925,4 +927,45 @@ ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn)
         conn->lane = NULL;
         conn->db->running--;
     }
+}
+
+
+ngx_int_t
+ngx_chat_db_text_reserve(ngx_chat_db_text_t *text, size_t size)
+{
+    u_char  *p;
+    size_t   used, total;
+
+    if ((size_t) (text->end - text->pos) >= size) {
+        return NGX_OK;
+    }
+
+    used = text->pos - text->start;
+    total = ngx_max((size_t) (text->end - text->start) * 2,
+                    NGX_CHAT_DB_TEXT);
+    total = ngx_max(total, used + size);
+
+    p = ngx_alloc(total, ngx_cycle->log);
+    if (p == NULL) {
+        text->error = 1;
+        return NGX_ERROR;
+    }
+
+    if (text->start != NULL) {
+        ngx_memcpy(p, text->start, used);
+        ngx_free(text->start);
+    }
+
+    text->start = p;
+    text->pos = p + used;
+    text->end = p + total;
+
+    return NGX_OK;
+}
+
+
+ngx_str_t *
+ngx_chat_db_fetch(ngx_chat_db_result_t *res)
+{
+    return ngx_chat_mysql_fetch(res);
 }

@@ -9,6 +9,7 @@
 #include <ngx_event.h>
 #include "ngx_chat_db.h"
 #include "ngx_chat_db_conn.h"
+#include "ngx_chat_db_statement.h"
 #include "ngx_chat_mysql.h"
 
 
@@ -19,12 +20,12 @@
 #define NGX_CHAT_DB_LAG_OVER     10000    /* ms without news of it */
 #define NGX_CHAT_DB_STALE_AGE    1000     /* ms, of a connection */
 #define NGX_CHAT_DB_TROUBLE      1000     /* ms without it, then it is over */
-#define NGX_CHAT_DB_TEXT         4096     /* bytes at first, grows */
 #define NGX_CHAT_DB_MAX_TEXT     65536    /* what an idle connection keeps */
 
 
 static void ngx_chat_db_run(ngx_chat_db_conn_t *conn,
     const ngx_chat_db_class_t *class, ngx_chat_db_state_e state);
+static ngx_int_t ngx_chat_db_query(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc);
 static void ngx_chat_db_read_result(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_connected(ngx_chat_db_conn_t *conn);
@@ -90,6 +91,7 @@ ngx_chat_db_connect(ngx_chat_db_conn_t *conn)
 
     conn->server = db->servers.current;
     conn->begin = ngx_current_msec;
+    conn->stepwise = 0;
 
     server = db->conf->servers.elts;
     server += conn->server;
@@ -131,7 +133,6 @@ ngx_chat_db_run(ngx_chat_db_conn_t *conn, const ngx_chat_db_class_t *class,
 
     conn->state = state;
     conn->class = class;
-    conn->reading = 0;
     conn->failed = 0;
     conn->guarded = 0;
     conn->lagging = 0;
@@ -164,8 +165,37 @@ ngx_chat_db_run(ngx_chat_db_conn_t *conn, const ngx_chat_db_class_t *class,
                    "chat db packet \"%V\" jobs:%ui size:%uz",
                    &class->name, conn->njobs, text->pos - text->start);
 
-    ngx_chat_db_process(conn, ngx_chat_mysql_query(conn->my, text->start,
-                                                   text->pos - text->start));
+    conn->sent = 0;
+
+    ngx_chat_db_process(conn, ngx_chat_db_query(conn));
+}
+
+
+/*
+ * What is to be sent next of the packet: all of it, as a rule.  The error of a
+ * transaction that is taken back between two statements reaches nobody, if they
+ * came together.
+ */
+
+static ngx_int_t
+ngx_chat_db_query(ngx_chat_db_conn_t *conn)
+{
+    u_char              *start, *last;
+    ngx_chat_db_text_t  *text;
+
+    text = &conn->text;
+    start = text->start + conn->sent;
+    last = text->pos;
+
+    if (conn->stepwise && conn->class->transaction) {
+        last = ngx_chat_db_statement_end(start, last);
+    }
+
+    /* a semicolon, or the end */
+    conn->sent = ngx_min(last + 1, text->pos) - text->start;
+    conn->reading = 0;
+
+    return ngx_chat_mysql_query(conn->my, start, last - start);
 }
 
 
@@ -189,8 +219,14 @@ ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc)
         }
 
         if (rc == NGX_DONE) {
-            ngx_chat_db_complete(conn);
-            return;
+
+            if (conn->text.start + conn->sent == conn->text.pos) {
+                ngx_chat_db_complete(conn);
+                return;
+            }
+
+            rc = ngx_chat_db_query(conn);
+            continue;
         }
 
         /* rc == NGX_OK */
@@ -236,8 +272,9 @@ ngx_chat_db_read_result(ngx_chat_db_conn_t *conn)
     if (class->result != NULL && !conn->failed) {
         rc = class->result(&conn->result, conn->jobs, conn->njobs);
 
-        conn->failed = (rc != NGX_OK);
+        conn->failed = (rc != NGX_OK && rc != NGX_AGAIN);
         conn->read_only = (rc == NGX_DECLINED);
+        conn->stepwise |= (rc == NGX_AGAIN);
     }
 
     ngx_chat_mysql_free_result(conn->my, &conn->result);
@@ -956,45 +993,4 @@ ngx_chat_db_unwatch(ngx_chat_db_conn_t *conn)
     c->fd = (ngx_socket_t) -1;
 
     conn->connection = NULL;
-}
-
-
-ngx_int_t
-ngx_chat_db_text_reserve(ngx_chat_db_text_t *text, size_t size)
-{
-    u_char  *p;
-    size_t   used, total;
-
-    if ((size_t) (text->end - text->pos) >= size) {
-        return NGX_OK;
-    }
-
-    used = text->pos - text->start;
-    total = ngx_max((size_t) (text->end - text->start) * 2,
-                    NGX_CHAT_DB_TEXT);
-    total = ngx_max(total, used + size);
-
-    p = ngx_alloc(total, ngx_cycle->log);
-    if (p == NULL) {
-        text->error = 1;
-        return NGX_ERROR;
-    }
-
-    if (text->start != NULL) {
-        ngx_memcpy(p, text->start, used);
-        ngx_free(text->start);
-    }
-
-    text->start = p;
-    text->pos = p + used;
-    text->end = p + total;
-
-    return NGX_OK;
-}
-
-
-ngx_str_t *
-ngx_chat_db_fetch(ngx_chat_db_result_t *res)
-{
-    return ngx_chat_mysql_fetch(res);
 }

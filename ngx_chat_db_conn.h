@@ -83,11 +83,14 @@ struct ngx_chat_db_conn_s {
     ngx_uint_t                  njobs;
     ngx_uint_t                  size;     /* of jobs */
     ngx_chat_db_text_t          text;
+    size_t                      sent;     /* of text */
     ngx_chat_db_result_t        result;
     ngx_msec_t                  needed;       /* guard->build() returned it */
     unsigned                    reading:1;    /* sent, results come in */
     unsigned                    failed:1;     /* class->result() did */
     unsigned                    read_only:1;  /* the server, setup says */
+    unsigned                    stepwise:1;   /* setup says: transactions go
+                                                 statement by statement */
     unsigned                    guarded:1;    /* the guard's result is next */
     unsigned                    lagging:1;    /* the guard says */
 };

@@ -23,7 +23,12 @@
 /* in the packet of a new session */
 #define NGX_CHAT_SQL_CREATE_INSERT  3
 
+/* whether a server is a node, and of those that can be one */
+#define NGX_CHAT_SQL_GALERA  ";SHOW VARIABLES LIKE 'wsrep_on'"
 
+
+static void ngx_chat_sql_ready_build(ngx_chat_db_text_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_sql_setup_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_sql_setup_writer_build(ngx_chat_db_text_t *text,
@@ -84,7 +89,7 @@ const ngx_chat_db_class_t  ngx_chat_sql_setup_writer = {
 const ngx_chat_db_class_t  ngx_chat_sql_ready = {
     .name = ngx_string("ready"),
     .batch = 64,
-    .build = ngx_chat_sql_setup_build
+    .build = ngx_chat_sql_ready_build
 };
 
 
@@ -178,10 +183,19 @@ const ngx_chat_db_class_t *const  ngx_chat_sql_classes[] = {
 
 
 static void
-ngx_chat_sql_setup_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
+ngx_chat_sql_ready_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
 {
     ngx_chat_sql_text(text, "SELECT version FROM chat_schema");
+}
+
+
+static void
+ngx_chat_sql_setup_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
+    ngx_uint_t n)
+{
+    ngx_chat_sql_text(text,
+        "SELECT version FROM chat_schema" NGX_CHAT_SQL_GALERA);
 }
 
 
@@ -200,7 +214,7 @@ ngx_chat_sql_setup_writer_build(ngx_chat_db_text_t *text,
     ngx_chat_sql_text(text,
         "/*M!100301 SET STATEMENT wsrep_sync_wait = 1 FOR */ "
         "SELECT version, @@GLOBAL.read_only NOT IN ('0', 'OFF')"
-        " OR @@GLOBAL.innodb_read_only FROM chat_schema");
+        " OR @@GLOBAL.innodb_read_only FROM chat_schema" NGX_CHAT_SQL_GALERA);
 }
 
 
@@ -212,6 +226,12 @@ ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
     ngx_str_t  *row;
 
     row = ngx_chat_db_fetch(res);
+
+    if (res->statement == 1) {
+        return (row != NULL && ngx_strncmp(row[1].data, "ON", 2) == 0)
+               ? NGX_AGAIN : NGX_OK;
+    }
+
     version = (row != NULL) ? ngx_chat_sql_get_number(&row[0]) : 0;
 
     if (version == NGX_CHAT_SCHEMA_VERSION) {

@@ -30,6 +30,10 @@ our $settings = 'chat_db_timeout 8s; chat_db_connect_timeout 4s;';
 my (%acknowledged, @times, $seen, $cursor, $running, $codes);
 my $round = 0;
 
+# of each body, which begins with its key: a node is sent one statement at a
+# time, and this is none
+my $Rest = q{;'; COMMIT; \\'\\;};
+
 
 # under_load SECONDS, AT => SUB ...: 16 senders who try again until they are told, by
 # the same key, and u2 who catches up all the time; the SUBs are done meanwhile
@@ -68,7 +72,7 @@ sub attempt {
     };
 
     request('u' . (1, 3, 4)[$who % 3], POST => '/api/v1/message/',
-            { recipient => 'u2', body => $key, client_id => $key })
+            { recipient => 'u2', body => "$key$Rest", client_id => $key })
         ->then(sub {
             my ($res) = @_;
             my $code = $res->code // 0;
@@ -114,7 +118,9 @@ sub compare {
 
     my %stored;
 
-    for (split /\n/, $cluster->sql($node, 'SELECT id, body FROM chat_message')) {
+    for (split /\n/, $cluster->sql($node,
+                               "SELECT id, SUBSTRING_INDEX(body, ';', 1)
+                                FROM chat_message")) {
         my ($id, $body) = split;
         push @{ $stored{$body} }, $id;
     }
@@ -130,6 +136,9 @@ sub compare {
     is("@lost", '', "$name: what is acknowledged is stored, by that id");
     is("@doubled", '', "$name: nothing is stored twice");
     is("@missed", '', "$name: who catches up sees all of it");
+    is($cluster->sql($node, 'SELECT SUM(message_count) FROM chat_conversation'),
+       scalar(map { @$_ } values %stored),
+       "$name: conversations count what there is");
 
     my $gap = 0;
     for (1 .. $#times) {
@@ -189,3 +198,28 @@ under_load(9, 0.5 => $look,
            8.5 => $look);
 compare('members', 0);
 is(join(' ', sort keys %steps), '2 3', 'steps have changed');
+
+
+=== what is refused because another node was first is tried again
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
+--- then
+my $refused = sub {
+    my %count = map { split } split /\n/, $cluster->sql(0,
+        "SHOW STATUS WHERE Variable_name IN"
+        . " ('wsrep_local_bf_aborts', 'wsrep_local_cert_failures')");
+    return $count{wsrep_local_bf_aborts} + $count{wsrep_local_cert_failures};
+};
+
+my $before = $refused->();
+my $pid;
+
+# somebody does what the README forbids, to the rows that all sends change
+under_load(8, 0.5 => sub { $pid = $cluster->repeat(1,
+    'UPDATE chat_conversation SET hi_read_id = hi_read_id + 1', 7) });
+
+waitpid $pid, 0;
+
+cmp_ok($refused->() - $before, '>', 5, 'other nodes were first');
+compare('refused', 0);

@@ -26,7 +26,7 @@ my @includes = map { "-I$_" } "$top/t/unit", $top, "$nginx/objs",
                map { "$nginx/src/$_" } qw(core event event/quic os/unix);
 my @sources = (glob("$top/t/unit/*.c"),
                "$top/ngx_chat_text.c", "$top/ngx_chat_json.c",
-               "$top/ngx_chat_sql_text.c");
+               "$top/ngx_chat_sql_text.c", "$top/ngx_chat_db_statement.c");
 
 system('cc', @flags, @includes, '-o', $test, @sources, '-lyajl') == 0
     or bail('the test does not compile');

@@ -5,6 +5,7 @@
 
 
 #include "test.h"
+#include "ngx_chat_db_statement.h"
 #include "ngx_chat_sql_text.h"
 
 
@@ -19,6 +20,7 @@ static void sql_test_strings(const char *what,
     sql_test_string_t *row);
 static void sql_test_pairs(void);
 static void sql_test_values(void);
+static void sql_test_statements(void);
 static void sql_test_refused(const char *sql);
 static void sql_test_fields(void);
 static ngx_int_t sql_test_read(ngx_str_t *literal, u_char *p, size_t *len);
@@ -61,6 +63,7 @@ test_sql(void)
     sql_test_strings("prefix", ngx_chat_sql_prefix, sql_test_prefix_rows);
     sql_test_pairs();
     sql_test_values();
+    sql_test_statements();
     sql_test_refused("SELECT $2");
     sql_test_refused("SELECT $0");
     sql_test_refused("SELECT $");
@@ -143,6 +146,41 @@ sql_test_values(void)
             "SELECT '%' 18446744073709551615,'$2',x'00275cff',"
             "18446744073709551615;0", "values", &name);
     free(got.data);
+}
+
+
+/* a packet in two statements, whatever is in their values */
+
+static void
+sql_test_statements(void)
+{
+    u_char              *p, *last;
+    ngx_uint_t           i, k;
+    ngx_chat_db_text_t   text;
+
+    static ngx_str_t  values[] = {
+        T(""), T(";"), T("'"), T("\\"), T("';"), T("\\;"), T("\\';"),
+        T("\\\\';"), T("'';'"), T("; COMMIT; '"), T("\0;"), T("\n;\x1a;\"`;")
+    };
+
+    for (i = 0; i < sizeof(values) / sizeof(ngx_str_t); i++) {
+        for (k = 0; k < sizeof(values) / sizeof(ngx_str_t); k++) {
+
+            ngx_memzero(&text, sizeof(ngx_chat_db_text_t));
+            ngx_chat_sql_add(&text, "A $1,x'3b';B $2",
+                             ngx_chat_sql_string(&values[i]),
+                             ngx_chat_sql_string(&values[k]));
+
+            last = text.pos;
+            p = ngx_chat_db_statement_end(text.start, last);
+
+            test_ok(last - p > 3 && ngx_memcmp(p, ";B ", 3) == 0
+                    && ngx_chat_db_statement_end(p + 1, last) == last,
+                    "statements: %s, %s", values[i].data, values[k].data);
+
+            free(text.start);
+        }
+    }
 }
 
 

@@ -15,6 +15,8 @@ package Chat::Galera;
 #   $cluster->start(N);  and waits until it takes part
 #   $cluster->sql(N, STATEMENT);
 #                        what mariadb prints
+#   $cluster->repeat(N, STATEMENT, SECONDS);
+#                        for so long; the id of the process that does it
 #   $cluster->use(N);    sql() of Chat is this node's
 
 use strict;
@@ -237,6 +239,32 @@ sub sql {
     chomp $answer;
 
     return $answer;
+}
+
+
+# repeat N, STATEMENT, SECONDS: a hundred times a second
+
+sub repeat {
+    my ($self, $n, $statement, $seconds) = @_;
+
+    my $pid = fork // die "fork: $!\n";
+
+    return $pid if $pid;
+
+    my $end = time + $seconds;
+
+    open my $client, '|-', "mariadb --defaults-file=$self->{dir}/$n/client.cnf"
+                           . " --force chat >>$self->{dir}/log 2>&1"
+        or POSIX::_exit(1);
+
+    while (time < $end) {
+        syswrite $client, "$statement;\n" or last;
+        sleep 0.01;
+    }
+
+    # none of the parent's END blocks
+    close $client;
+    POSIX::_exit(0);
 }
 
 
