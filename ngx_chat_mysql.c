@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_chat_mysql.h"
+#include "ngx_chat_mysql_tls.h"
 
 #include <poll.h>
 #include <mysql.h>
@@ -15,8 +16,8 @@
 
 
 /*
- * The only file that knows the client libraries.  Both do one thing at a time
- * on a handle, "op" says which:
+ * The only file that knows the client libraries, but for what is of MariaDB's
+ * with TLS.  Both do one thing at a time on a handle, "op" says which:
  *
  *   connect:  CONNECT -> QUERY (session set-up) -> NEXT ... -> done
  *   query:    QUERY -> done
@@ -62,7 +63,7 @@ struct ngx_chat_mysql_s {
     int                     wait;             /* MYSQL_WAIT_* */
     int                     failed;           /* the call's return values */
     MYSQL                  *connected;
-    ngx_thread_task_t      *task;             /* connects with TLS, or NULL */
+    ngx_chat_mysql_tls_t   *tls;              /* connects with it, or NULL */
 #endif
 
     unsigned                started:1;        /* of op: to be continued */
@@ -83,11 +84,6 @@ static ngx_int_t ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready);
 static void ngx_chat_mysql_abandon(ngx_chat_mysql_t *my);
 #if (NGX_CHAT_MARIADB)
 static ngx_int_t ngx_chat_mysql_tls(ngx_chat_mysql_t *my);
-static void ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log);
-static void ngx_chat_mysql_tls_done(ngx_event_t *ev);
-#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
-static int ngx_chat_mysql_tls_verify(void *tls, unsigned int flags);
-#endif
 #else
 static enum net_async_status ngx_chat_mysql_step(ngx_chat_mysql_t *my);
 static ngx_uint_t ngx_chat_mysql_pending(ngx_chat_mysql_t *my);
@@ -420,34 +416,15 @@ ngx_chat_mysql_fill(ngx_chat_mysql_t *my)
 static ngx_int_t
 ngx_chat_mysql_options(ngx_chat_mysql_t *my)
 {
-    my_bool              tls, verify;
-    unsigned int         infile, timeout;
-    MYSQL               *h;
-    ngx_chat_db_conf_t  *conf;
-#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
-    const char          *library;
-#endif
+    MYSQL         *h;
+    unsigned int   infile;
 
     h = my->handle;
-    conf = my->conf;
 
-    /*
-     * With a CA its signature is verified, the name is not.  Up to 3.3 that is
-     * what 0 means; from 3.4 on, that any certificate will do.
-     */
-
-    tls = conf->tls;
     infile = 0;
-#if (MARIADB_PACKAGE_VERSION_ID >= 30400)
-    verify = (conf->tls_ca.len != 0);
-#else
-    verify = 0;
-#endif
 
     if (mysql_options(h, MYSQL_SET_CHARSET_NAME, "utf8mb4") != 0
-        || mysql_options(h, MYSQL_OPT_LOCAL_INFILE, &infile) != 0
-        || mysql_options(h, MYSQL_OPT_SSL_ENFORCE, &tls) != 0
-        || mysql_options(h, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify) != 0)
+        || mysql_options(h, MYSQL_OPT_LOCAL_INFILE, &infile) != 0)
     {
         return NGX_ERROR;
     }
@@ -470,274 +447,29 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
         return NGX_ERROR;
     }
 
-    if (!conf->tls) {
-        return NGX_OK;
-    }
-
-    /* the thread gives up by itself: seconds, rounded up */
-
-    timeout = (conf->connect_timeout + 999) / 1000;
-
-    if (mysql_options(h, MYSQL_OPT_CONNECT_TIMEOUT, &timeout) != 0
-        || (conf->tls_ca.len
-            && mysql_options(h, MYSQL_OPT_SSL_CA, conf->tls_ca.data) != 0))
-    {
-        return NGX_ERROR;
-    }
-
-#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
-
-    /* with GnuTLS it is too early to ask: there the name is verified, too */
-
-    if (conf->tls_ca.len
-        && mariadb_get_infov(NULL, MARIADB_TLS_LIBRARY, &library) == 0
-        && ngx_strncmp(library, "OpenSSL", 7) == 0
-        && mysql_optionsv(h, MARIADB_OPT_TLS_VERIFICATION_CALLBACK,
-                          (void *) ngx_chat_mysql_tls_verify)
-           != 0)
-    {
-        return NGX_ERROR;
-    }
-
-#endif
-
-    return NGX_OK;
+    return ngx_chat_mysql_tls_options(h, my->conf);
 }
-
-
-#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
-
-/*
- * OpenSSL has been through the certificates, and what was wrong is in the
- * handle.  The library does not say in which, but it asks from within the call
- * that connects.
- */
-
-static __thread MYSQL  *ngx_chat_mysql_tls_handle;
-
-
-static int
-ngx_chat_mysql_tls_verify(void *tls, unsigned int flags)
-{
-    return ngx_chat_mysql_tls_handle->net.tls_verify_status;
-}
-
-#endif
-
-
-/*
- * Once the server has said hello, the library does the TLS handshake on a
- * blocking socket, though asked not to (up to 3.4 at least), having read all
- * certificates the system trusts.  So the connection is made in a thread.
- * When it is given up meanwhile, the handle stays with the task, whose end
- * closes it.
- *
- * And it goes on in plain, password first, when the server offers no TLS (up
- * to 3.4, unless the name is verified, too).  So the thread looks at what the
- * server says before the library does.
- */
-
-#define NGX_CHAT_MYSQL_HELLO  512
-#define NGX_CHAT_MYSQL_SSL    0x0800
-
-typedef struct {
-    ngx_chat_mysql_t       *my;               /* NULL: given up */
-    MYSQL                  *handle;
-    ngx_chat_db_conf_t     *conf;
-    ngx_chat_db_server_t   *server;
-    MYSQL                  *connected;
-    unsigned                greeted:1;
-    unsigned                plain:1;          /* no TLS is offered */
-} ngx_chat_mysql_tls_t;
-
-
-static ngx_int_t ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait);
-static ngx_int_t ngx_chat_mysql_tls_offered(ngx_socket_t fd);
 
 
 static ngx_int_t
 ngx_chat_mysql_tls(ngx_chat_mysql_t *my)
 {
-    MYSQL                 *connected;
-    ngx_thread_task_t     *task;
-    ngx_chat_mysql_tls_t  *tls;
+    ngx_int_t  rc;
 
     if (!my->started) {
-        task = ngx_calloc(sizeof(ngx_thread_task_t)
-                          + sizeof(ngx_chat_mysql_tls_t), my->log);
-        if (task == NULL) {
-            return NGX_ERROR;
-        }
-
-        tls = (ngx_chat_mysql_tls_t *) (task + 1);
-        tls->my = my;
-        tls->handle = my->handle;
-        tls->conf = my->conf;
-        tls->server = my->server;
-
-        task->ctx = tls;
-        task->handler = ngx_chat_mysql_tls_thread;
-        task->event.handler = ngx_chat_mysql_tls_done;
-        task->event.data = task;
-
-        if (ngx_thread_task_post(my->conf->thread_pool, task) != NGX_OK) {
-            ngx_free(task);
-            return NGX_ERROR;
-        }
-
-        my->task = task;
         my->wait = 0;
+        my->tls = ngx_chat_mysql_tls_connect(my->handle, my->conf, my->server,
+                                             my->ready, my->log);
 
-        return NGX_AGAIN;
+        return (my->tls != NULL) ? NGX_AGAIN : NGX_ERROR;
     }
 
-    tls = my->task->ctx;
-    connected = tls->connected;
-    my->plain = tls->plain;
+    rc = ngx_chat_mysql_tls_connected(my->tls);
 
-    ngx_free(my->task);
-    my->task = NULL;
+    my->tls = NULL;
+    my->plain = (rc == NGX_DECLINED);
 
-    if (connected == NULL
-        || my->plain
-        || ngx_nonblocking(ngx_chat_mysql_fd(my)) == -1)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
-{
-    ngx_chat_mysql_tls_t *tls = data;
-
-    int                    wait;
-    MYSQL                 *h;
-    ngx_chat_db_conf_t    *conf;
-    ngx_chat_db_server_t  *server;
-
-    h = tls->handle;
-    conf = tls->conf;
-    server = tls->server;
-
-#if (MARIADB_PACKAGE_VERSION_ID >= 30402)
-    ngx_chat_mysql_tls_handle = h;
-#endif
-
-    ERR_clear_error();
-
-    wait = mysql_real_connect_start(&tls->connected, h,
-                         server->host.len ? (char *) server->host.data : NULL,
-                         (char *) conf->user.data,
-                         (char *) conf->password.data,
-                         (char *) conf->database.data, server->port,
-                         server->host.len ? NULL : (char *) server->socket.data,
-                         CLIENT_MULTI_STATEMENTS);
-
-    while (wait) {
-        wait = mysql_real_connect_cont(&tls->connected, h,
-                                       ngx_chat_mysql_tls_poll(tls, wait));
-    }
-
-    if (tls->connected && mysql_get_ssl_cipher(h) == NULL) {
-        tls->plain = 1;
-    }
-}
-
-
-/*
- * A TCP connection under way is the first that is waited for, so that nothing
- * has been read when it is made.  (One to a socket of this host is made at
- * once, and may have been greeted, too.)
- */
-
-static ngx_int_t
-ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait)
-{
-    struct pollfd  pfd;
-
-    pfd.fd = mysql_get_socket(tls->handle);
-    pfd.events = ((wait & MYSQL_WAIT_READ) ? POLLIN : 0)
-                 | ((wait & MYSQL_WAIT_WRITE) ? POLLOUT : 0)
-                 | ((wait & MYSQL_WAIT_EXCEPT) ? POLLPRI : 0);
-
-    if (poll(&pfd, 1, tls->conf->connect_timeout) < 1) {
-        return MYSQL_WAIT_TIMEOUT;
-    }
-
-    if (!tls->greeted && !(pfd.revents & (POLLERR|POLLHUP))) {
-        tls->greeted = 1;
-        pfd.events = POLLIN;
-
-        if (poll(&pfd, 1, tls->conf->connect_timeout) < 1) {
-            return MYSQL_WAIT_TIMEOUT;
-        }
-
-        if (ngx_chat_mysql_tls_offered(pfd.fd) != NGX_OK) {
-            tls->plain = 1;
-            (void) shutdown(pfd.fd, SHUT_RDWR);
-        }
-    }
-
-    return wait & (MYSQL_WAIT_READ|MYSQL_WAIT_WRITE|MYSQL_WAIT_EXCEPT);
-}
-
-
-/*
- * A header of four bytes, the protocol, the version and its NUL, the number of
- * the connection, nine bytes of salt, the flags.  It stays for the library to
- * be read; a packet that has not come as a whole is taken for one without TLS.
- */
-
-static ngx_int_t
-ngx_chat_mysql_tls_offered(ngx_socket_t fd)
-{
-    u_char   *p, *last, hello[NGX_CHAT_MYSQL_HELLO];
-    ssize_t   n;
-
-    n = recv(fd, hello, sizeof(hello), MSG_PEEK);
-
-    /* an error is told by the library, in the server's words */
-
-    if (n < 5 || hello[4] == 0xff) {
-        return (n < 5) ? NGX_ERROR : NGX_OK;
-    }
-
-    last = hello + n;
-
-    p = ngx_strlchr(hello + 5, last, '\0');
-
-    if (p == NULL || last - p < 1 + 4 + 9 + 2) {
-        return NGX_ERROR;
-    }
-
-    p += 1 + 4 + 9;
-
-    return ((p[0] | p[1] << 8) & NGX_CHAT_MYSQL_SSL) ? NGX_OK : NGX_ERROR;
-}
-
-
-static void
-ngx_chat_mysql_tls_done(ngx_event_t *ev)
-{
-    ngx_thread_task_t     *task;
-    ngx_chat_mysql_tls_t  *tls;
-
-    task = ev->data;
-    tls = task->ctx;
-
-    if (tls->my != NULL) {
-        tls->my->ready->handler(tls->my->ready);
-        return;
-    }
-
-    mysql_close(tls->handle);
-    ERR_clear_error();
-
-    ngx_free(task);
+    return (rc == NGX_OK) ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -815,12 +547,10 @@ ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
 static void
 ngx_chat_mysql_abandon(ngx_chat_mysql_t *my)
 {
-    ngx_uint_t             n;
-    ngx_chat_mysql_tls_t  *tls;
+    ngx_uint_t  n;
 
-    if (my->task != NULL) {
-        tls = my->task->ctx;
-        tls->my = NULL;
+    if (my->tls != NULL) {
+        ngx_chat_mysql_tls_give_up(my->tls);
         my->handle = NULL;
         return;
     }
