@@ -19,7 +19,9 @@
  * blocking socket, though asked not to (up to 3.4 at least), having read all
  * certificates the system trusts.  So the connection is made in a thread.
  * When it is given up meanwhile, the handle stays with the task, whose end
- * closes it.
+ * closes it.  That end shall be soon, for others want the thread, and the
+ * library goes on as long as a byte comes now and then: the socket is shut
+ * down, by a descriptor of our own, for the library may close its any time.
  *
  * And it goes on in plain, password first, when the server offers no TLS (up
  * to 3.4, unless the name is verified, too).  So the thread looks at what the
@@ -27,8 +29,10 @@
  */
 
 
-#define NGX_CHAT_MYSQL_HELLO  512
-#define NGX_CHAT_MYSQL_SSL    0x0800
+#define NGX_CHAT_MYSQL_HELLO     512
+#define NGX_CHAT_MYSQL_SSL       0x0800
+
+#define NGX_CHAT_MYSQL_GIVEN_UP  ((ngx_atomic_uint_t) -1)
 
 
 struct ngx_chat_mysql_tls_s {
@@ -38,6 +42,10 @@ struct ngx_chat_mysql_tls_s {
     ngx_chat_db_conf_t     *conf;
     ngx_chat_db_server_t   *server;
     MYSQL                  *connected;
+
+    /* 0: none yet, or GIVEN_UP; else a duplicate descriptor, and 1 */
+    ngx_atomic_t            socket;
+
     unsigned                greeted:1;
     unsigned                plain:1;          /* no TLS is offered */
 };
@@ -45,8 +53,10 @@ struct ngx_chat_mysql_tls_s {
 
 static void ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log);
 static ngx_int_t ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait);
+static ngx_int_t ngx_chat_mysql_tls_share(ngx_chat_mysql_tls_t *tls);
 static ngx_int_t ngx_chat_mysql_tls_offered(ngx_socket_t fd);
 static void ngx_chat_mysql_tls_done(ngx_event_t *ev);
+static void ngx_chat_mysql_tls_free(ngx_chat_mysql_tls_t *tls);
 #if (MARIADB_PACKAGE_VERSION_ID >= 30402)
 static int ngx_chat_mysql_tls_verify(void *tls, unsigned int flags);
 
@@ -181,6 +191,12 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
     conf = tls->conf;
     server = tls->server;
 
+    /* it may have waited long for a thread */
+
+    if (tls->socket == NGX_CHAT_MYSQL_GIVEN_UP) {
+        return;
+    }
+
 #if (MARIADB_PACKAGE_VERSION_ID >= 30402)
     ngx_chat_mysql_tls_handle = h;
 #endif
@@ -217,6 +233,12 @@ ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait)
 {
     struct pollfd  pfd;
 
+    if (tls->socket == NGX_CHAT_MYSQL_GIVEN_UP
+        || (tls->socket == 0 && ngx_chat_mysql_tls_share(tls) != NGX_OK))
+    {
+        return MYSQL_WAIT_TIMEOUT;
+    }
+
     pfd.fd = mysql_get_socket(tls->handle);
     pfd.events = ((wait & MYSQL_WAIT_READ) ? POLLIN : 0)
                  | ((wait & MYSQL_WAIT_WRITE) ? POLLOUT : 0)
@@ -241,6 +263,26 @@ ngx_chat_mysql_tls_poll(ngx_chat_mysql_tls_t *tls, int wait)
     }
 
     return wait & (MYSQL_WAIT_READ|MYSQL_WAIT_WRITE|MYSQL_WAIT_EXCEPT);
+}
+
+
+static ngx_int_t
+ngx_chat_mysql_tls_share(ngx_chat_mysql_tls_t *tls)
+{
+    ngx_socket_t  fd;
+
+    fd = dup(mysql_get_socket(tls->handle));
+
+    if (fd == (ngx_socket_t) -1) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_atomic_cmp_set(&tls->socket, 0, (ngx_atomic_uint_t) fd + 1)) {
+        (void) ngx_close_socket(fd);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -291,7 +333,7 @@ ngx_chat_mysql_tls_done(ngx_event_t *ev)
     mysql_close(tls->handle);
     ERR_clear_error();
 
-    ngx_free(tls);
+    ngx_chat_mysql_tls_free(tls);
 }
 
 
@@ -312,7 +354,7 @@ ngx_chat_mysql_tls_connected(ngx_chat_mysql_tls_t *tls)
         rc = NGX_OK;
     }
 
-    ngx_free(tls);
+    ngx_chat_mysql_tls_free(tls);
 
     return rc;
 }
@@ -322,6 +364,21 @@ void
 ngx_chat_mysql_tls_give_up(ngx_chat_mysql_tls_t *tls)
 {
     tls->ready = NULL;
+
+    if (!ngx_atomic_cmp_set(&tls->socket, 0, NGX_CHAT_MYSQL_GIVEN_UP)) {
+        (void) shutdown((ngx_socket_t) (tls->socket - 1), SHUT_RDWR);
+    }
+}
+
+
+static void
+ngx_chat_mysql_tls_free(ngx_chat_mysql_tls_t *tls)
+{
+    if (tls->socket != 0 && tls->socket != NGX_CHAT_MYSQL_GIVEN_UP) {
+        (void) ngx_close_socket((ngx_socket_t) (tls->socket - 1));
+    }
+
+    ngx_free(tls);
 }
 
 #endif

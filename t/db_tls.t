@@ -190,15 +190,39 @@ $proxy->pass;
 --- then
 warm_up();
 
-for my $round (1, 2) {
+# from its first byte on, or after the server has said hello
+for my $way (qw(trickle drip)) {
     $proxy->cut;
-    $proxy->trickle;
-    all_answered("trickle $round", 12, send => '201|503', list => '200|503');
+    $proxy->$way($way eq 'drip' ? 0.001 : ());
+    all_answered($way, 12, send => '201|503', list => '200|503');
     $proxy->pass;
-    recovered("trickle $round");
+    recovered($way);
 }
 
 sound();
+
+
+=== handshakes that are given up keep no thread
+--- main_config
+thread_pool default threads=2;
+--- workers: 1
+--- change
+db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
+--- given
+$proxy->drip(0.3);
+--- http
+chat_db_connect_timeout 1s;
+chat_db_connections 1;
+--- then
+my $opened = $proxy->opened + 0;
+
+# each byte comes in time, the last of them in half an hour
+ok(wait_until { ask(); $proxy->opened >= $opened + 2 }, 'two are tried');
+is(ask(), 503, 'given up');
+
+# those begun go on so
+$proxy->pass;
+ok(wait_until(sub { ask() == 200 }, 6), 'the next one has a thread');
 
 
 === garbled

@@ -18,6 +18,9 @@ package Chat::Proxy;
 #   $proxy->cut;        closes all connections; then passes
 #   $proxy->slow;       hands on, but what the database says 0.3 s later
 #   $proxy->trickle;    ... byte by byte
+#   $proxy->drip(SECONDS);
+#                       ... so far apart, after the first thing of each
+#                       connection, which is handed on whole
 #   $proxy->garble(N);  ... or rather something like it: N begins the series of
 #                       random numbers that it is made by
 #   $proxy->opened;     how many connections have been made so far
@@ -67,8 +70,8 @@ sub tell {
 }
 
 
-for my $command (qw(pass refuse hold stall swallow cut slow trickle garble
-                    opened))
+for my $command (qw(pass refuse hold stall swallow cut slow trickle drip
+                    garble opened))
 {
     no strict 'refs';
     *$command = sub {
@@ -99,8 +102,14 @@ sub DESTROY {
 
 my (%peer, %servers);
 
-# a socket => what is still to be written: [TIME, SOCKET, BYTES, HOW MANY]
+# a socket => what is still to be written: [TIME, SOCKET, BYTES, HOW MANY, PAUSE]
 my %later;
+
+# the database's side of connections that it has said something on
+my %greeted;
+
+# between two bytes
+my $pause = 0.001;
 
 my $select = IO::Select->new;
 
@@ -123,10 +132,11 @@ sub serve {
             if ($socket == $control) {
                 sysread $control, my $command, 64 or return;
                 ($command, my $argument) = split ' ', $command;
-                srand $argument if length($argument // '');
+                srand $argument if $command eq 'garble';
 
                 if ($command ne 'opened') {
                     $mode = $command;
+                    $pause = $mode eq 'drip' ? $argument : 0.001;
                     $listen = change_mode($mode, $listen, $path);
                     $mode = 'pass' if $mode eq 'cut';
                 }
@@ -153,7 +163,12 @@ sub serve {
                 drop($socket);
 
             } else {
-                hand_on($socket, $servers{$socket} ? $mode : 'pass');
+                my $way = $servers{$socket} ? $mode : 'pass';
+                $way = $greeted{$socket} ? 'trickle' : 'pass'
+                    if $way eq 'drip';
+                $greeted{$socket} = 1 if $servers{$socket};
+
+                hand_on($socket, $way);
                 $select->remove($socket)
                     if $mode eq 'stall' && $servers{$socket};
             }
@@ -212,6 +227,7 @@ sub drop {
 
     delete $peer{$peer};
     delete @servers{$socket, $peer};
+    delete @greeted{$socket, $peer};
     delete @later{$socket, $peer};
     $select->remove($socket, $peer);
     close $_ for $socket, $peer;
@@ -236,7 +252,7 @@ sub hand_on {
     if ($mode =~ /slow|trickle/ || $later{$peer}) {
         push @{ $later{$peer} }, [
             time + ($mode eq 'slow' ? 0.3 : 0), $peer, $bytes,
-            $mode eq 'trickle' ? 1 : length $bytes
+            $mode eq 'trickle' ? 1 : length $bytes, $pause
         ];
 
     } else {
@@ -269,12 +285,12 @@ sub wait_time {
 sub write_due {
     for my $key (keys %later) {
         my $first = $later{$key}[0];
-        my ($time, $socket, $bytes, $n) = @$first;
+        my ($time, $socket, $bytes, $n, $pause) = @$first;
 
         next if $time > time;
 
         put($socket, substr $bytes, 0, $n);
-        @$first[0, 2] = (time + 0.001, substr $bytes, $n);
+        @$first[0, 2] = (time + $pause, substr $bytes, $n);
 
         shift @{ $later{$key} } if $n >= length $bytes;
         delete $later{$key} if !@{ $later{$key} };
