@@ -52,6 +52,15 @@ typedef struct {
 /* in the packet of a send */
 #define NGX_CHAT_SQL_SEND_INSERT  2
 
+/*
+ * The step of ids that the INSERT has used: a Galera node may change it between
+ * two statements, MySQL does not, and frowns at what sets variables.
+ */
+#define NGX_CHAT_SQL_KEEP_STEP                                                \
+    "/*M! + 0 * (@chat_step := @@auto_increment_increment)*/"
+#define NGX_CHAT_SQL_STEP                                                     \
+    "/*M! @chat_step*//*!80000 @@auto_increment_increment*/"
+
 
 /* the statements of messages_after that return rows */
 
@@ -181,9 +190,9 @@ const ngx_chat_db_class_t  ngx_chat_sql_messages_after = {
 /*
  * The floor is written before ids are taken, into one of 256 slots, which are
  * a cluster's node's own; INSERT ... SELECT reads it without locks under READ
- * COMMITTED.  Ids of one INSERT go up in steps of
- * auto_increment_increment, which is not 1 in a cluster, from the one that
- * LAST_INSERT_ID() names; of a single row it is told without being asked.
+ * COMMITTED.  Ids of one INSERT go up in steps, which are not 1 in a cluster,
+ * from the one that LAST_INSERT_ID() names; of a single row it is told without
+ * being asked.
  *
  * Conversations are locked in the order of their key, whatever the order of
  * the messages: two workers cannot wait for each other.
@@ -211,15 +220,14 @@ ngx_chat_sql_send_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
 
     for (i = 0; i < n; i++) {
         op = (ngx_chat_sql_send_t *) jobs[i];
-
         op->message.id = 0;
 
         /* the database has no "Z" */
-
         timestamp.data = op->message.timestamp.data;
         timestamp.len = NGX_CHAT_TIMESTAMP_LEN - 1;
 
-        ngx_chat_sql_add(text, i ? ",($1,$2,$3,$4,$5)" : "($1,$2,$3,$4,$5)",
+        ngx_chat_sql_add(text, i ? ",($1,$2,$3,$4,$5)"
+                           : "($1" NGX_CHAT_SQL_KEEP_STEP ",$2,$3,$4,$5)",
                          ngx_chat_sql_number(op->message.sender_id),
                          ngx_chat_sql_number(op->message.recipient_id),
                          ngx_chat_sql_string(&timestamp),
@@ -228,8 +236,7 @@ ngx_chat_sql_send_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
     }
 
     if (n > 1) {
-        ngx_chat_sql_text(text,
-            ";SELECT LAST_INSERT_ID(), @@auto_increment_increment");
+        ngx_chat_sql_text(text, ";SELECT LAST_INSERT_ID()," NGX_CHAT_SQL_STEP);
     }
 
     ngx_chat_sql_text(text,
@@ -242,11 +249,9 @@ ngx_chat_sql_send_build(ngx_chat_db_text_t *text, ngx_chat_db_job_t **jobs,
     for (i = 0; i < npairs; i++) {
         pair = &pairs[i];
 
+        ngx_chat_sql_text(text, i ? "," : "");
         ngx_chat_sql_add(text,
-            i ? ",($1,$2,$3,LAST_INSERT_ID()+$4*@@auto_increment_increment,"
-                "$5,$6)"
-              : "($1,$2,$3,LAST_INSERT_ID()+$4*@@auto_increment_increment,"
-                "$5,$6)",
+            "($1,$2,$3,LAST_INSERT_ID()+$4*" NGX_CHAT_SQL_STEP ",$5,$6)",
             ngx_chat_sql_number(pair->lo_id),
             ngx_chat_sql_number(pair->hi_id),
             ngx_chat_sql_number(pair->count),

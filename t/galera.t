@@ -223,3 +223,23 @@ waitpid $pid, 0;
 
 cmp_ok($refused->() - $before, '>', 5, 'other nodes were first');
 compare('refused', 0);
+
+
+=== the step of ids changes with the members, and so between two statements
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
+--- then
+my $pid;
+
+under_load(5, 0.5 => sub { $pid = $cluster->repeat(0,
+    (join '; ', map { "SET GLOBAL auto_increment_increment = $_" } 3, 7, 4, 9),
+    6) });
+
+waitpid $pid, 0;
+compare('steps', 0);
+is($cluster->sql(0, 'SELECT COUNT(*) FROM chat_conversation c
+                     JOIN (SELECT lo_id, hi_id, MAX(id) AS last
+                           FROM chat_message GROUP BY lo_id, hi_id) m
+                     USING (lo_id, hi_id) WHERE last_message_id <> last'),
+   0, 'conversations know their last message');
