@@ -34,6 +34,10 @@
  */
 
 
+/* more than any statement asks for */
+#define NGX_CHAT_MYSQL_FIELDS  16
+
+
 typedef enum {
     NGX_CHAT_MYSQL_IDLE = 0,
     NGX_CHAT_MYSQL_CONNECT,
@@ -56,8 +60,7 @@ struct ngx_chat_mysql_s {
     ngx_chat_db_result_t   *res;              /* the caller's, to fill in */
 
     MYSQL_RES              *rows;             /* of the result at hand */
-    ngx_str_t              *fields;           /* of its current row */
-    ngx_uint_t              size;             /* of fields */
+    ngx_str_t               fields[NGX_CHAT_MYSQL_FIELDS];    /* of its row */
 
 #if (NGX_CHAT_MARIADB)
     int                     wait;             /* MYSQL_WAIT_* */
@@ -304,10 +307,6 @@ ngx_chat_mysql_close(ngx_chat_mysql_t *my)
 
     ERR_clear_error();
 
-    if (my->fields != NULL) {
-        ngx_free(my->fields);
-    }
-
     ngx_free(my);
 }
 
@@ -386,20 +385,13 @@ ngx_chat_mysql_fill(ngx_chat_mysql_t *my)
 
     n = (my->rows != NULL) ? mysql_num_fields(my->rows) : 0;
 
-    if (n > my->size) {
-        if (my->fields != NULL) {
-            ngx_free(my->fields);
-        }
-
-        my->size = 0;
-
-        my->fields = ngx_alloc(n * sizeof(ngx_str_t), my->log);
-        if (my->fields == NULL) {
-            return NGX_ERROR;
-        }
-
-        my->size = n;
+    if (n > NGX_CHAT_MYSQL_FIELDS) {
+        return NGX_ERROR;
     }
+
+    /* a server that answers with fewer than it was asked for sends NULLs */
+
+    ngx_memzero(my->fields, sizeof(my->fields));
 
     res->affected = mysql_affected_rows(my->handle);
     res->insert_id = mysql_insert_id(my->handle);

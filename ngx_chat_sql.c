@@ -228,7 +228,8 @@ ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
     row = ngx_chat_db_fetch(res);
 
     if (res->statement == 1) {
-        return (row != NULL && ngx_strncmp(row[1].data, "ON", 2) == 0)
+        return (row != NULL && row[1].len == 2
+                && ngx_strncmp(row[1].data, "ON", 2) == 0)
                ? NGX_AGAIN : NGX_OK;
     }
 
