@@ -9,6 +9,7 @@
 #include "ngx_chat_mysql_tls.h"
 
 #include <poll.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 
@@ -219,6 +220,10 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
     if (tls->connected && mysql_get_ssl_cipher(h) == NULL) {
         tls->plain = 1;
     }
+
+    /* nginx does not wait for its threads, so OpenSSL may end before they do */
+
+    OPENSSL_thread_stop();
 }
 
 
