@@ -20,7 +20,7 @@ package Chat::Proxy;
 #   $proxy->trickle;    ... byte by byte
 #   $proxy->drip(SECONDS);
 #                       ... so far apart, after the first thing of each
-#                       connection, which is handed on whole
+#                       connection, which is handed on whole, 0.3 s later
 #   $proxy->garble(N);  ... or rather something like it: N begins the series of
 #                       random numbers that it is made by
 #   $proxy->opened;     how many connections have been made so far
@@ -164,7 +164,8 @@ sub serve {
 
             } else {
                 my $way = $servers{$socket} ? $mode : 'pass';
-                $way = $greeted{$socket} ? 'trickle' : 'pass'
+                # slow, for what is there at once the client never waits for
+                $way = $greeted{$socket} ? 'trickle' : 'slow'
                     if $way eq 'drip';
                 $greeted{$socket} = 1 if $servers{$socket};
 
