@@ -230,8 +230,8 @@ ngx_chat_mysql_tls_thread(void *data, ngx_log_t *log)
 /*
  * A TCP connection under way is the first that is waited for, so that nothing
  * has been read when it is made.  One to a socket of this host is made at once,
- * and if it has been greeted, too, there may be nothing to wait for at all: then
- * a server without TLS is noticed too late, though nobody is in between, and a
+ * and if it has been greeted, too, there may be nothing to wait for: then a
+ * server without TLS is noticed too late, though nobody is in between, and a
  * handshake that is given up ends by the library's own time-outs.
  */
 
