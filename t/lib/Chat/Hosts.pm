@@ -5,8 +5,8 @@
 package Chat::Hosts;
 
 # Several hosts with an nginx each, on one database and one Redis.  Each host is
-# a network name space on a bridge or, where these cannot be made, an address of
-# this machine's own.
+# a network name space on a bridge, and so is that of Redis; or, where these
+# cannot be made, an address of this machine's own.
 #
 #   BEGIN { plan skip_all => $why if $why = Chat::Hosts->missing }
 #   BEGIN { Chat::Hosts->enter }       runs this file anew, in name spaces
@@ -14,8 +14,11 @@ package Chat::Hosts;
 #                                      its own settings
 #   $host = Chat::Host->new(N, FOLDER);
 #   $host->configure($redis, Chat::example());
-#   $host->start_nginx;
+#   $host->start_nginx;                returns when it has Redis
+#   $host->with_redis;                 its workers that have
 #   $host->end;                        all of it, at once
+#   $host->cut;                        no packet goes from it to Redis, or back
+#   $host->mend;
 #   at($host, sub { ... });            with api() and its kin
 #
 #   $redis->start;
@@ -74,12 +77,61 @@ sub spaces {
 }
 
 
-# address N: of host N; 0: of this one
+# address N: of host N
 
 sub address {
     my ($n) = @_;
 
     return spaces() ? "$Net." . ($n + 1) : '127.0.0.' . ($n + 1);
+}
+
+
+# plug WHAT: a process holds its name space, in which all commands are run
+
+sub plug {
+    my ($self) = @_;
+
+    my ($n, $up) = ($self->{n}, "$self->{dir}/up");
+    my $pid = $self->{holder} = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        exec 'unshare', '--net', 'sh', '-c',
+             "ip link set lo up && touch $up && exec sleep 3600"
+            or POSIX::_exit(1);
+    }
+
+    until (-e $up) {
+        die "no name space\n" if waitpid($pid, POSIX::WNOHANG()) == $pid;
+        sleep 0.01;
+    }
+
+    $self->sh("ip link add chat$n type veth peer name eth0 netns $pid");
+    $self->sh("ip link set chat$n master chat0 up");
+
+    $self->{in} = "nsenter --net --target=$pid ";
+    $self->sh("ip addr add $self->{address}/24 dev eth0");
+    $self->sh('ip link set eth0 up');
+}
+
+
+# isolate WHAT, "on" or "off": who is isolated reaches no other who is, but all
+# others
+
+sub isolate {
+    my ($self, $on) = @_;
+
+    local $self->{in} = '';
+    $self->sh("ip link set chat$self->{n} type bridge_slave isolated $on");
+}
+
+
+sub unplug {
+    my ($self) = @_;
+
+    my $pid = delete $self->{holder} // return;
+
+    kill KILL => $pid;
+    waitpid $pid, 0;
 }
 
 
@@ -118,37 +170,9 @@ sub new {
         nginx => $ENV{TEST_NGINX_BINARY} // Chat::Site::find('nginx'),
     }, $class;
 
-    $self->connect if Chat::Hosts::spaces();
+    Chat::Hosts::plug($self) if Chat::Hosts::spaces();
 
     return $self;
-}
-
-
-# connect: a process holds the name space, in which all commands are run
-
-sub connect {
-    my ($self) = @_;
-
-    my ($n, $up) = ($self->{n}, "$self->{dir}/up");
-    my $pid = $self->{holder} = fork // die "fork: $!\n";
-
-    if ($pid == 0) {
-        exec 'unshare', '--net', 'sh', '-c',
-             "ip link set lo up && touch $up && exec sleep 3600"
-            or POSIX::_exit(1);
-    }
-
-    until (-e $up) {
-        die "no name space\n" if waitpid($pid, POSIX::WNOHANG()) == $pid;
-        sleep 0.01;
-    }
-
-    $self->sh("ip link add chat$n type veth peer name eth0 netns $pid");
-    $self->sh("ip link set chat$n master chat0 up");
-
-    $self->{in} = "nsenter --net --target=$pid ";
-    $self->sh("ip addr add $self->{address}/24 dev eth0");
-    $self->sh('ip link set eth0 up');
 }
 
 
@@ -169,6 +193,32 @@ sub configure {
 }
 
 
+# start_nginx: before that sockets would be refused
+
+sub start_nginx {
+    my ($self) = @_;
+
+    $self->SUPER::start_nginx;
+
+    Chat::Site::wait_for(sub {
+        $self->with_redis == ($ENV{CHAT_WORKERS} // 2)
+    }, 10) or die "no Redis\n", $self->error_log;
+}
+
+
+# with_redis: as nchan logs it
+
+sub with_redis {
+    my ($self) = @_;
+
+    my %last = $self->error_log =~
+                   /\] (\d+)#\d+: nchan: Redis .* (disconnected|ready)$/mg;
+
+    return grep { ($last{$_} // '') eq 'ready' }
+                $self->workers($self->master);
+}
+
+
 # end: as if its power had failed
 
 sub end {
@@ -178,6 +228,10 @@ sub end {
         Chat::Site::end_all(@pids);
     }
 }
+
+
+sub cut  { Chat::Hosts::isolate($_[0], 'on') }
+sub mend { Chat::Hosts::isolate($_[0], 'off') }
 
 
 sub error_log {
@@ -196,11 +250,7 @@ sub DESTROY {
     local $?;
 
     $self->end;
-
-    if (my $pid = delete $self->{holder}) {
-        kill KILL => $pid;
-        waitpid $pid, 0;
-    }
+    Chat::Hosts::unplug($self);
 }
 
 
@@ -208,17 +258,33 @@ sub DESTROY {
 
 package Chat::Redis;
 
+use parent -norequire, 'Chat::Server';
+
 use File::Temp qw(tempdir);
 use POSIX ();
+
+# as the hosts have theirs
+my $Number = 100;
 
 
 sub new {
     my ($class, %settings) = @_;
 
     my $self = bless {
-        dir => tempdir(CLEANUP => 1), owner => $$, settings => \%settings,
-        address => Chat::Hosts::address(0), port => Chat::Site::free_port(),
+        dir => tempdir(CLEANUP => 1), owner => $$, in => '', n => $Number,
+        settings => \%settings,
+        address => Chat::Hosts::address($Number),
+        port => Chat::Site::free_port(),
     }, $class;
+
+    if (Chat::Hosts::spaces()) {
+        Chat::Hosts::plug($self);
+        Chat::Hosts::isolate($self, 'on');
+    }
+
+    # the program is what it is called by; without a service of its own it
+    # comes under the name of one that looks into files
+    symlink Chat::Site::find('redis-check-rdb'), "$self->{dir}/redis-server";
 
     $self->start;
 
@@ -233,9 +299,6 @@ sub url {
 }
 
 
-# start: the program is what it is called by; without a service of its own it
-# comes under the name of one that looks into files
-
 sub start {
     my ($self) = @_;
 
@@ -246,7 +309,7 @@ sub start {
         open STDOUT, '>>', "$self->{dir}/log";
         open STDERR, '>&', \*STDOUT;
 
-        exec { Chat::Site::find('redis-check-rdb') } 'redis-server',
+        exec split(' ', $self->{in}), "$self->{dir}/redis-server",
              '--bind', $self->{address}, '--port', $self->{port},
              '--protected-mode', 'no', '--save', '', '--dir', $self->{dir},
              map({ ("--$_", $self->{settings}{$_}) } keys %{ $self->{settings} })
@@ -292,6 +355,7 @@ sub DESTROY {
 
     local $?;
     $self->end;
+    Chat::Hosts::unplug($self);
 }
 
 
