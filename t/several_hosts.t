@@ -4,7 +4,7 @@
 #
 # Three hosts on one database and one Redis: what happens on one takes effect on
 # the others, within the time that the README states, and nothing is missed when
-# a worker, Redis or a host dies.
+# a worker, Redis or a host dies, or a host is cut off from Redis.
 
 use strict;
 use warnings;
@@ -58,7 +58,7 @@ sub start_host {
 }
 
 
-# post HOST, FROM => TO, BODY, [KEY]: its answer
+# post HOST, FROM => TO, BODY, [KEY]: its answer, by whichever worker
 
 sub post {
     my ($host, $from, $to, $body, $key) = @_;
@@ -66,7 +66,7 @@ sub post {
     return at($host, sub {
         api($from, POST => '/api/v1/message/',
             { recipient => $to, body => $body,
-              $key ? (client_id => $key) : () })
+              $key ? (client_id => $key) : () }, Connection => 'close')
     });
 }
 
@@ -75,6 +75,23 @@ sub get {
     my ($host, $who, $path, @more) = @_;
 
     return at($host, sub { api($who, GET => "/api/v1/$path", @more) });
+}
+
+
+# found HOST, WHO, FROM: ids of what is behind this cursor, by catching up
+
+sub found {
+    my ($host, $who, $from) = @_;
+
+    my ($page, @ids);
+
+    do {
+        $page = get($host, $who, "message/?after=$from")->json;
+        push @ids, map { $_->{id} } @{ $page->{results} };
+        $from = $page->{cursor};
+    } while $page->{has_more};
+
+    return @ids;
 }
 
 
@@ -289,12 +306,8 @@ for my $round (1 .. 3) {
 
     my @ids = map { $_->json->{id} } @sent;
 
-    for my $host (@hosts) {
-        my $more = get($host, 'u2', "message/?after=$cursor")->json->{results};
-
-        is(join(' ', map { $_->{id} } @$more), "@ids",
-           "found on host $host->{n} by catching up");
-    }
+    is(join(' ', found($_, 'u2', $cursor)), "@ids",
+       "found on host $_->{n} by catching up") for @hosts;
 
     is(at($one, sub { web_socket('u2') })->{code}, 503,
        'sockets are told to come back');
@@ -317,6 +330,74 @@ for my $round (1 .. 3) {
 
         ok(told($id, $grace, @sockets), "all hear of host $host->{n} at once");
     }
+
+    Chat::close_all(@sockets);
+}
+
+
+# --- a host is cut off from Redis ------------------------------------------
+
+SKIP: {
+    skip 'addresses of one host are not cut off from each other', 1
+        if !Chat::Hosts::spaces();
+
+    my %sockets = map { $_->{n} => [sockets($_, 'u2')] } @hosts;
+    my @sockets = map { @$_ } values %sockets;
+    my @workers = map { $_->workers($_->master) } @hosts;
+    my $cursor = get($one, 'u2', 'message/?after=latest')->json->{cursor};
+    my (%codes, %ids, @ids);
+
+    my $write = sub {
+        for my $host (@hosts) {
+            my $sent = post($host, 'u1', 'u2', "cut off $host->{n}");
+
+            $codes{ $sent->code }++;
+            push @{ $ids{ $host->{n} } }, $sent->json->{id};
+            push @ids, $sent->json->{id};
+        }
+    };
+
+    # no packet comes back that would tell: nchan waits for its time-out
+    $one->cut;
+    my $begin = time;
+
+    do { $write->(); settle(0.7) } while $one->with_redis && time < $begin + 25;
+
+    is(scalar($one->with_redis), 0, 'each worker knows that Redis is away');
+    note(sprintf 'after %.1f s', time - $begin);
+    $write->();
+
+    is(join(' ', keys %codes), 201, 'sends go on');
+
+    is(join(' ', found($_, 'u2', $cursor)), "@ids",
+       "found on host $_->{n} by catching up") for @hosts;
+
+    my @others = map { @{ $sockets{ $_->{n} } } } $two, $three;
+
+    is(scalar(grep { !told($_, $grace, @others) } @{ $ids{2} }, @{ $ids{3} }), 0,
+       'other hosts tell each other as ever');
+
+    $one->mend;
+    $begin = time;
+
+    ok(wait_until(sub { $one->with_redis == $one->workers($one->master) },
+                  3 + $grace), 'it has Redis again');
+    note(sprintf 'after %.1f s', time - $begin);
+
+    for my $host (@hosts) {
+        my $id = post($host, 'u1', 'u2', 'no more cut off')->json->{id};
+
+        ok(told($id, $grace, @sockets), "all hear of host $host->{n} at once");
+    }
+
+    # tried after 1, 2, 4, 8 and 16 seconds
+    is(scalar(grep { !told($_, $begin + 33 - time, @sockets) } @{ $ids{1} }), 0,
+       'all are told of what it has taken meanwhile');
+    note(sprintf 'after %.1f s', time - $begin);
+
+    ok(!(grep { $_->{closed} } @sockets), 'sockets stay open');
+    is(join(' ', map { $_->workers($_->master) } @hosts), "@workers",
+       'no worker has died');
 
     Chat::close_all(@sockets);
 }
@@ -365,21 +446,12 @@ for my $round (1 .. 3) {
     # each goes on elsewhere: listens, catches up, and once more
     my @again = at($two, sub { map { web_socket('u2') } @sockets });
     my %found;
-    my $catch_up = sub {
-        my $more = 1;
 
-        for (my $at = $from; $more; ) {
-            my $page = get($two, 'u2', "message/?after=$at")->json;
+    for (1 .. 2) {
+        $found{$_} = 1 for found($two, 'u2', $from);
+        settle(1);
+    }
 
-            $found{ $_->{id} } = 1 for @{ $page->{results} };
-            ($at, $more) = @$page{qw(cursor has_more)};
-        }
-    };
-
-    $catch_up->();
-    settle(1);
-    $catch_up->();
-    settle(1);
     Mojo::IOLoop->remove($sender);
     ok(wait_until(sub { keys %acknowledged == $n }, 10), 'all are acknowledged');
 
@@ -403,7 +475,7 @@ for my $round (1 .. 3) {
             or diag(join ' ', grep { !$seen{$_} } values %stored);
     }
 
-    note("$n messages");
+    diag("$n messages");
     Chat::close_all(@again);
 
     $three->start_nginx;
