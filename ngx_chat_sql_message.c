@@ -381,7 +381,7 @@ ngx_chat_sql_message_get_build(ngx_chat_db_text_t *text,
 
     ngx_chat_sql_text(text,
         "SELECT STRAIGHT_JOIN " NGX_CHAT_SQL_MESSAGE
-        " FROM chat_message m" NGX_CHAT_SQL_JOIN_NAMES
+        " FROM chat_message m FORCE INDEX (PRIMARY)" NGX_CHAT_SQL_JOIN_NAMES
         " WHERE");
 
     for (i = 0; i < n; i++) {
