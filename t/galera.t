@@ -212,6 +212,15 @@ my $refused = sub {
     return $count{wsrep_local_bf_aborts} + $count{wsrep_local_cert_failures};
 };
 
+$cluster->sql(0, "SET GLOBAL log_output = 'TABLE', general_log = 1");
+is(api('u1', POST => '/api/v1/message/',
+       { recipient => 'u2', body => "a;b'c" })->code, 201, 'sent');
+$cluster->sql(0, 'SET GLOBAL general_log = 0');
+is($cluster->sql(0, "SELECT argument FROM mysql.general_log
+                     WHERE argument LIKE 'START TRANSACTION%'"),
+   'START TRANSACTION', 'statement by statement');
+$cluster->sql(0, 'DELETE FROM chat_message; DELETE FROM chat_conversation');
+
 my $before = $refused->();
 my $pid;
 
