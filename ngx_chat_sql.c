@@ -23,7 +23,7 @@
 /* in the packet of a new session */
 #define NGX_CHAT_SQL_CREATE_INSERT  3
 
-/* whether a server is a node, and of those that can be one */
+/* a row with ON: a node; none at all: a server that cannot be one */
 #define NGX_CHAT_SQL_GALERA  ";SHOW VARIABLES LIKE 'wsrep_on'"
 
 
