@@ -218,9 +218,15 @@ refusing(['chat_conversation'], sub {
                                ours(qr{^/api/v1/message/$})]);
 });
 
+# a message by its id names an index of chat_message, and joins people
+refusing(['chat_user'], sub {
+    codes_are(500, 'u1', [grep { $_->[0] =~ /GET|HEAD/ }
+                               ours(qr{^/api/v1/message/\{id\}/$})]);
+});
+
 refusing([qw(chat_session chat_user chat_message)], sub {
     codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS'
-                                 && "@$_[0, 1]" !~ m{^(?!POST).*/message/$} }
+                                 && "@$_[0, 1]" !~ m{^(?!POST).*/message/} }
                                ours(qr{^/api/v1/(message|user|conversation|
                                                  password)/}x)]);
     codes_are(500, 'u1', [grep { $_->[0] =~ /POST|DELETE/ }
