@@ -36,6 +36,7 @@ typedef struct {
     uint64_t                   page;           /* from 1 */
     uint64_t                   horizon;        /* of an earlier page */
     unsigned                   latest:1;
+    ngx_chat_sql_messages_t    own;            /* the last at the horizon */
     const ngx_chat_db_class_t *class;
     ngx_chat_step_pt           answer;
 } ngx_chat_message_list_t;
@@ -51,6 +52,10 @@ static ngx_int_t ngx_chat_message_list_query(ngx_http_request_t *r,
 static ngx_int_t ngx_chat_message_list_page(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_message_list_keyset(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_message_list_own(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_message_list_horizon(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static void ngx_chat_message_cursor(ngx_chat_json_t *json,
     ngx_chat_message_list_t *list, u_char *buf);
@@ -71,6 +76,9 @@ static ngx_int_t ngx_chat_message_get_done(ngx_http_request_t *r,
  * GET message/[?target=NAME][&page=N | &after=CURSOR | &before=ID][&limit=N]
  *
  *   list -> (target looked up) -> list_query -> list_page | list_keyset
+ *                                               | list_own -> list_keyset
+ *                                               | list_own -> list_horizon
+ *                                                 -> list_keyset
  */
 
 ngx_int_t
@@ -180,6 +188,7 @@ ngx_chat_message_list_args(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     if (args[AFTER].state != NGX_CHAT_FIELD_MISSING) {
         list->class = &ngx_chat_sql_messages_after;
+        list->answer = ngx_chat_message_list_own;
 
         if (args[BEFORE].state != NGX_CHAT_FIELD_MISSING
             || ngx_chat_message_list_cursor(&args[AFTER].value, list)
@@ -277,6 +286,7 @@ ngx_chat_message_list_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         }
 
         list->op.horizon = list->op.id;
+        list->op.own = 1;
 
         ctx->next = list->answer;
         return NGX_OK;
@@ -334,6 +344,52 @@ ngx_chat_message_list_page(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_json_end(json);
 
     return ngx_chat_http_answer(r, ctx, NGX_HTTP_OK, json);
+}
+
+
+/* the horizon is known; is it one that may be told? */
+
+static ngx_int_t
+ngx_chat_message_list_own(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_message_list_t *list = ctx->data;
+
+    if (list->op.job.rc == NGX_DECLINED || list->op.own) {
+        ctx->next = ngx_chat_message_list_keyset;
+        return NGX_OK;
+    }
+
+    list->own.user_id = ctx->user.id;
+    list->own.id = list->op.horizon + 1;
+    list->own.limit = 1;
+
+    return ngx_chat_api_query(r, ctx, &list->own.job,
+                              &ngx_chat_sql_messages_before,
+                              ngx_chat_message_list_horizon);
+}
+
+
+static ngx_int_t
+ngx_chat_message_list_horizon(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_message_list_t *list = ctx->data;
+
+    ngx_chat_message_t  *message;
+
+    if (list->own.job.rc == NGX_DECLINED) {
+        return NGX_ERROR;
+    }
+
+    list->op.horizon = 0;
+
+    if (list->own.messages->nelts) {
+        message = list->own.messages->elts;
+        list->op.horizon = message->id;
+    }
+
+    ctx->next = ngx_chat_message_list_keyset;
+
+    return NGX_OK;
 }
 
 

@@ -225,8 +225,9 @@ extern const ngx_chat_db_class_t  ngx_chat_sql_message_by_client;
  * messages_before: ids below "id", newest first.
  * messages_after: ids above "id", oldest first, and the horizon.
  *
- * The horizon is the highest id that nothing can appear at or below any more
- * for this reader: see chat_writing in sql/schema.sql.
+ * Nothing can appear at or below the horizon any more for this reader: see
+ * chat_writing in sql/schema.sql.  Unless it is "own" it tells of messages of
+ * others, and only the last one of this reader's at or below it may be told.
  */
 
 typedef struct {
@@ -244,6 +245,8 @@ typedef struct {
     ngx_array_t           *messages;          /* ngx_chat_message_t */
     uint64_t               count;             /* messages_page only */
     uint64_t               horizon;           /* messages_after only */
+    unsigned               own:1;             /* the horizon is an id of this
+                                                 reader's, or 0 */
     unsigned               more:1;            /* not messages_page */
 
     /* private: what messages_after has seen before it was committed, or not */

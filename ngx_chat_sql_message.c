@@ -109,6 +109,7 @@ static void ngx_chat_sql_get_written(ngx_chat_db_result_t *res,
 static ngx_int_t ngx_chat_sql_get_dirty(ngx_chat_db_result_t *res,
     ngx_chat_sql_messages_t *op);
 static void ngx_chat_sql_settle(ngx_chat_sql_messages_t *op, uint64_t id);
+static void ngx_chat_sql_own_horizon(ngx_chat_sql_messages_t *op);
 
 static void ngx_chat_sql_clear_messages(ngx_chat_sql_messages_t *op);
 static void ngx_chat_sql_add_messages(ngx_chat_db_text_t *text,
@@ -621,6 +622,10 @@ ngx_chat_sql_messages_before_result(ngx_chat_db_result_t *res,
  * With no limit only the horizon is wanted, for a cursor that means "from now
  * on".  3 and 5 are then the latest messages; 5 has twice as many, lest those
  * that are just coming in push others out.
+ *
+ * The horizon itself would tell everybody how many messages there are, and
+ * when.  The last of this person's messages at or below it serves as well, for
+ * none can appear in between.  3 begins with "id", to see whether that is one.
  */
 
 static void
@@ -639,8 +644,8 @@ ngx_chat_sql_messages_after_build(ngx_chat_db_text_t *text,
         "SELECT id FROM (");
 
     if (op->limit) {
-        ngx_chat_sql_add_ids(text, op, " AND id > $1", "ASC", 0,
-                             op->limit + 1);
+        ngx_chat_sql_add_ids(text, op, " AND id >= $1", "ASC", 0,
+                             op->limit + 2);
         ngx_chat_sql_text(text,
             ") AS p ORDER BY id;COMMIT;"
             "SELECT slot, turn FROM chat_writing ORDER BY slot;");
@@ -694,6 +699,7 @@ ngx_chat_sql_messages_after_result(ngx_chat_db_result_t *res,
         }
 
         ngx_chat_sql_settle(op, UINT64_MAX);
+        ngx_chat_sql_own_horizon(op);
         return NGX_OK;
 
     default:
@@ -775,7 +781,7 @@ ngx_chat_sql_get_dirty(ngx_chat_db_result_t *res, ngx_chat_sql_messages_t *op)
     size_t      size;
     ngx_str_t  *row;
 
-    size = op->limit ? op->limit + 1 : NGX_CHAT_SQL_RECENT;
+    size = op->limit ? op->limit + 2 : NGX_CHAT_SQL_RECENT;
 
     op->dirty = ngx_palloc(op->job.pool, size * sizeof(uint64_t));
     if (op->dirty == NULL) {
@@ -784,6 +790,12 @@ ngx_chat_sql_get_dirty(ngx_chat_db_result_t *res, ngx_chat_sql_messages_t *op)
 
     while (op->ndirty < size && (row = ngx_chat_db_fetch(res)) != NULL) {
         op->dirty[op->ndirty++] = ngx_chat_sql_get_number(&row[0]);
+    }
+
+    if (op->limit && op->ndirty && op->dirty[0] == op->id) {
+        op->own = 1;
+        op->dirty++;
+        op->ndirty--;
     }
 
     return NGX_OK;
@@ -808,11 +820,37 @@ ngx_chat_sql_settle(ngx_chat_sql_messages_t *op, uint64_t id)
 
 
 static void
+ngx_chat_sql_own_horizon(ngx_chat_sql_messages_t *op)
+{
+    uint64_t             horizon;
+    ngx_uint_t           i;
+    ngx_chat_message_t  *messages;
+
+    if (op->limit == 0) {
+        return;
+    }
+
+    horizon = op->horizon;
+
+    op->horizon = ngx_min(horizon, op->id);
+    op->own = (op->id == 0 || (op->own && op->id <= horizon));
+
+    messages = op->messages->elts;
+
+    for (i = 0; i < op->messages->nelts && messages[i].id <= horizon; i++) {
+        op->horizon = messages[i].id;
+        op->own = 1;
+    }
+}
+
+
+static void
 ngx_chat_sql_clear_messages(ngx_chat_sql_messages_t *op)
 {
     op->messages = NULL;
     op->count = 0;
     op->horizon = 0;
+    op->own = 0;
     op->more = 0;
     op->ndirty = 0;
 }

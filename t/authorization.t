@@ -410,6 +410,11 @@ my @questions = map { wire(GET => "/api/v1/$_", as => 'u3') }
     qw(message/ message/?page=last message/?page=2 message/?target=u1
        message/?target=u2 message/?before=latest message/?before=100
        message/?before=latest&target=u2 message/?after=1&target=u2
+       message/?after=latest message/?after=latest&target=u1
+       message/?after=0 message/?after=1 message/?after=2 message/?after=3
+       message/?after=9223372036854775807 message/?after=2&target=u1
+       message/?after=2.1 message/?after=2.2 message/?after=3.2
+       message/?after=9.9 message/?after=3.0 message/?after=0.2
        message/2/ message/2
        conversation/ conversation/?before=100 user/ user/?search=u session/);
 
@@ -426,6 +431,15 @@ is(api('u2', POST => '/api/v1/conversation/u1/read/', { id => 2 })
 is_deeply($ask->(), $before, 'the same');
 settle();
 is_deeply($socket->{frames}, [], 'and nothing was told');
+
+my $under_way = connect_db();
+$under_way->begin_work;
+$under_way->do("INSERT INTO chat_writing (slot, floor_id) VALUES (99, 3)");
+$under_way->do("INSERT INTO chat_message
+                       (sender_id, recipient_id, created_at, body)
+                VALUES (1, 2, UTC_TIMESTAMP(6), '$Secret')");
+is_deeply($ask->(), $before, 'nor does what is under way');
+$under_way->rollback;
 
 
 === the key of another's send is as free as any

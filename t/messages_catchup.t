@@ -176,10 +176,33 @@ is_deeply((read_after('u3', $page->{cursor}))[0], [2], 'what came later');
 === a cursor above all there is
 --- given
 message(u1 => 'u2', 1);
+message(u2 => 'u3', 2);
 --- as: u1
 --- request
 GET /api/v1/message/?after=1000
---- response_body_like: ^\{"results":\[\],"has_more":false,"cursor":"
+--- response_body chomp
+{"results":[],"has_more":false,"cursor":"1"}
+
+
+=== a cursor is an id of one's own, whatever it was before
+--- given
+message(u1 => 'u2', 1);
+message(u2 => 'u3', 2);
+message(u2 => 'u1', 3);
+message(u2 => 'u3', 4);
+--- then
+my %cursors = (0 => 3, 1 => 3, 2 => 3, 3 => 3, 4 => 3, 5 => 3, latest => 3,
+               '2.1' => 1, '4.2' => 2, '4.4' => 3, '5.0' => 0,
+               '0&target=u2' => 3, '4&target=u2' => 3, '3&target=u3' => 3,
+               'latest&target=u2' => 3);
+
+is(api('u1', GET => "/api/v1/message/?after=$_")->json->{cursor},
+   $cursors{$_}, "after=$_")
+    for sort keys %cursors;
+
+is(api('u4', GET => "/api/v1/message/?after=$_")->json->{cursor}, 0,
+   "of somebody without messages, $_")
+    for 0, 4, 5, '3.3', 'latest';
 
 
 === before: newest first
