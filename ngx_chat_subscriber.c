@@ -62,6 +62,7 @@ struct ngx_chat_subscriber_s {
 struct ngx_chat_subscribers_s {
     ngx_queue_t                 queue;         /* all of this worker */
     ngx_uint_t                  lookups;       /* under way */
+    unsigned                    more:1;        /* others are due for one */
     ngx_uint_t                  revision;      /* revocations seen */
     ngx_event_t                 event;
     ngx_chat_db_t              *db;
@@ -79,6 +80,7 @@ static void ngx_chat_subscribers_spare(void);
 static void ngx_chat_subscribers_spared(ngx_event_t *rev);
 static void ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs);
 static void ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs);
+static void ngx_chat_subscriber_recheck(ngx_chat_subscribers_t *subs);
 static ngx_int_t ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub);
 static void ngx_chat_subscriber_looked_up(ngx_chat_db_job_t *job);
 static void ngx_chat_subscriber_close(ngx_chat_subscriber_t *sub);
@@ -232,6 +234,7 @@ ngx_chat_subscriber_tick(ngx_event_t *ev)
     } else {
         ngx_chat_subscriber_revoked(subs);
         ngx_chat_subscriber_due(subs);
+        ngx_chat_subscriber_recheck(subs);
     }
 
     /* without sockets the next one starts it again */
@@ -393,19 +396,54 @@ ngx_chat_subscriber_revoked(ngx_chat_subscribers_t *subs)
 }
 
 
-/*
- * What has expired is closed, and what nchan may have left silent; who has not
- * been looked up for long, is.
- */
+/* what has expired is closed, and what nchan may have left silent */
 
 static void
 ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
 {
     ngx_uint_t              epoch;
-    ngx_queue_t            *q, *next;
+    ngx_queue_t            *q;
+    ngx_connection_t       *c;
     ngx_chat_subscriber_t  *sub;
 
     epoch = ngx_chat_workers_epoch(subs->workers);
+
+    for (q = ngx_queue_head(&subs->queue);
+         q != ngx_queue_sentinel(&subs->queue);
+         q = ngx_queue_next(q))
+    {
+        sub = ngx_queue_data(q, ngx_chat_subscriber_t, queue);
+        c = sub->request->connection;
+
+        if (c->error) {
+
+            /* a stream of HTTP/2 whose end nchan has missed, once or more */
+
+            sub->closed = 1;
+            ngx_post_event(c->read, &ngx_posted_events);
+
+        } else if (sub->epoch != epoch
+                   || (sub->expires && sub->expires <= ngx_time()))
+        {
+            ngx_chat_subscriber_close(sub);
+        }
+    }
+}
+
+
+/*
+ * Who has not been looked up for long, is, so many at a time.  They go to the
+ * end of the queue, or the first ones' turn would come again before the last
+ * ones' has come.
+ */
+
+static void
+ngx_chat_subscriber_recheck(ngx_chat_subscribers_t *subs)
+{
+    ngx_queue_t            *q, *next;
+    ngx_chat_subscriber_t  *sub;
+
+    subs->more = 0;
 
     for (q = ngx_queue_head(&subs->queue);
          q != ngx_queue_sentinel(&subs->queue);
@@ -414,36 +452,23 @@ ngx_chat_subscriber_due(ngx_chat_subscribers_t *subs)
         next = ngx_queue_next(q);
         sub = ngx_queue_data(q, ngx_chat_subscriber_t, queue);
 
-        if (sub->closed || sub->job) {
-            continue;
-        }
-
-        if (sub->request->connection->error) {
-
-            /* a stream of HTTP/2 whose end nchan has missed */
-
-            sub->closed = 1;
-            ngx_post_event(sub->request->connection->read,
-                           &ngx_posted_events);
-            continue;
-        }
-
-        if (sub->epoch != epoch
-            || (sub->expires && sub->expires <= ngx_time()))
-        {
-            ngx_chat_subscriber_close(sub);
-            continue;
-        }
-
-        if (sub->checked + sub->recheck > ngx_time()
-            || subs->lookups == NGX_CHAT_SUBSCRIBER_LOOKUPS)
+        if (sub->closed || sub->job
+            || sub->checked + sub->recheck > ngx_time())
         {
             continue;
+        }
+
+        if (subs->lookups == NGX_CHAT_SUBSCRIBER_LOOKUPS) {
+            subs->more = 1;
+            return;
         }
 
         if (ngx_chat_subscriber_lookup(sub) != NGX_OK) {
             return;
         }
+
+        ngx_queue_remove(&sub->queue);
+        ngx_queue_insert_tail(&subs->queue, &sub->queue);
     }
 }
 
@@ -493,11 +518,16 @@ ngx_chat_subscriber_lookup(ngx_chat_subscriber_t *sub)
 static void
 ngx_chat_subscriber_looked_up(ngx_chat_db_job_t *job)
 {
-    ngx_chat_subscriber_t  *sub;
+    ngx_pool_t              *pool;
+    ngx_chat_subscriber_t   *sub;
+    ngx_chat_subscribers_t  *subs;
 
     sub = job->data;
+    subs = sub->subscribers;
+    pool = sub->pool;
+
     sub->job = NULL;
-    sub->subscribers->lookups--;
+    subs->lookups--;
 
     /* a database out of reach closes nothing: the next tick asks again */
 
@@ -509,9 +539,13 @@ ngx_chat_subscriber_looked_up(ngx_chat_db_job_t *job)
         {
             ngx_chat_subscriber_close(sub);
         }
+
+        if (subs->more) {
+            ngx_chat_subscriber_recheck(subs);
+        }
     }
 
-    ngx_destroy_pool(sub->pool);
+    ngx_destroy_pool(pool);
 }
 
 

@@ -10,10 +10,14 @@ use IO::Socket::UNIX;
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
+use Chat::Proxy;
+use Chat::Wire qw(wire dial send_all read_answer);
 
 my $dir = tempdir(CLEANUP => 1);
 chmod 0755, $dir;
 
+our $db = "$dir/db.sock";
+our $proxy = Chat::Proxy->new($db, $ENV{TEST_NGINX_CHAT_SOCKET});
 our $h2 = "$dir/h2.sock";
 our $Port = $ENV{TEST_NGINX_STREAM_PORT};
 our $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0);
@@ -36,6 +40,22 @@ sub given_token {
 
     return ($res->headers->set_cookie // '') =~ /^sessionid=([^;]+)/
            ? $1 : '';
+}
+
+# ended SOCKET, SECONDS: whether there is the end of it by then
+
+sub ended {
+    my ($socket, $seconds) = @_;
+
+    my $end = time + $seconds;
+    my $select = IO::Select->new($socket);
+
+    while ($select->can_read($end - time > 0 ? $end - time : 0)) {
+        my $n = sysread $socket, my $bytes, 4096;
+        return 1 unless $n;
+    }
+
+    return 0;
 }
 
 # spread TOKEN, N: N sockets of the session, at the port whose connections the
@@ -451,6 +471,62 @@ is(as(token('u1')), '', 'for good') for 1 .. 4;
 ok(wait_until { 4 == grep { $_->{closed} } @sockets }, 'no socket');
 cmp_ok(time - $start, '<', 8.5, 'after six times');
 is($peer->{closed}, undef, 'those of others stay');
+
+
+=== nor is anybody forgotten where there are many sockets
+--- workers: 1
+--- server
+chat_session_check 1s;
+--- then
+# the first ones' turn comes again while the last ones still wait for theirs
+
+my $open = sub {
+    my $socket = dial();
+
+    send_all($socket, wire(GET => '/ws', as => $_[0],
+                           headers => ['Accept: text/event-stream']));
+    is(read_answer($socket, head => 1)->{code}, 200, 'open') or die;
+
+    return $socket;
+};
+
+my @crowd = map { $open->('u2') } 1 .. 700;
+my $last = $open->('u1');
+
+my $start = time;
+sql('UPDATE chat_user SET is_active = FALSE WHERE id = 1');
+
+ok(ended($last, 12), 'the last one ends');
+cmp_ok(time - $start, '<', 8.5, 'after six times');
+ok(!ended($crowd[0], 0), 'the others stay');
+
+
+=== a session expires while the database is out of reach: its sockets close
+--- workers: 1
+--- given
+$proxy->pass;
+add_session('u2', token => 'x' x 43, lasts => 9);
+--- change
+s{unix:[^ ]+}{unix:$db};
+--- server
+chat_session_check 1s;
+--- then
+# the other one's is to be looked up meanwhile, in vain
+
+my ($end) = sql("SELECT TIMESTAMPDIFF(SECOND, '1970-01-01', expires_at)
+                 FROM chat_session WHERE token_hash = UNHEX(SHA2(?, 256))",
+                'x' x 43);
+my $first = web_socket('u1');
+my $socket = web_socket('', headers => { Cookie => 'sessionid=' . 'x' x 43 });
+
+is("$first->{code} $socket->{code}", '101 101', 'open');
+$proxy->refuse;
+
+wait_until(sub { time > $end - 0.5 }, 10);
+is($socket->{closed}, undef, 'until it expires');
+ok(wait_until { $socket->{closed} }, 'then it is closed');
+cmp_ok(time - $end, '<', 2.5, 'soon');
+is($first->{closed}, undef, 'the other stays');
 
 
 === somebody disabled whom the site's own log-in lets in: the sockets as well
