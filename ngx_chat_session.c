@@ -748,9 +748,10 @@ ngx_chat_session_password_set(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (!login->set.changed && !login->set.job.repeated) {
+    if (!login->set.changed) {
 
-        /* somebody else has changed it since it was read */
+        /* somebody else has changed it since it was read, or since an earlier
+           try of this one */
 
         return ngx_chat_http_error(r, ctx, NGX_HTTP_FORBIDDEN,
                                    "Wrong password.");

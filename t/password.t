@@ -101,6 +101,37 @@ ok(wait_until { defined $code }, 'and is answered');
 is($code, 200, 'it still is the right one');
 
 
+=== two changes at a time, and the connection of the second is lost
+--- then
+# it is tried again, but the first has been quicker
+
+my $change = connect_db();
+$change->begin_work;
+$change->do("UPDATE chat_user SET password = '!' WHERE id = 1");
+
+my $code;
+
+request('u1', POST => '/api/v1/password/',
+        { old_password => 'correct horse', new_password => 'battery staple' })
+    ->then(sub { $code = $_[0]->code });
+
+my $waiting = "SELECT id FROM information_schema.processlist
+               WHERE info LIKE 'UPDATE chat_user SET password = %'
+                     AND command <> 'Sleep'";
+my ($id, $next);
+
+ok(wait_until { ($id) = sql($waiting) }, 'it waits');
+sql("KILL $id");
+ok(wait_until { ($next) = grep { $_ != $id } sql($waiting) },
+   'tried again, it waits');
+is($code, undef, 'not answered yet');
+$change->commit;
+
+ok(wait_until { defined $code }, 'and is answered');
+is($code, 403, 'as it has changed nothing');
+is(scalar sql('SELECT password FROM chat_user WHERE id = 1'), '!', 'nothing');
+
+
 === the old password is wrong
 --- as: u1
 --- type: json
