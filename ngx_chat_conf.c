@@ -19,8 +19,11 @@ static char *ngx_chat_conf_db_server(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_chat_db_conf_t *dbcf, ngx_str_t *address);
 static char *ngx_chat_conf_db_password(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     ngx_str_t *path);
+static ngx_int_t ngx_chat_conf_once(ngx_conf_t *cf, ngx_uint_t n);
 static char *ngx_chat_conf_path(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_str_t *value);
+static char *ngx_chat_conf_handler(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_handler_pt handler);
 
 
 /*
@@ -51,8 +54,13 @@ ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (i == 1 || ngx_strchr(value[i].data, '=') == NULL) {
             /* a server, see below */
             continue;
+        }
 
-        } else if (ngx_strncmp(value[i].data, "user=", 5) == 0) {
+        if (ngx_chat_conf_once(cf, i) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_strncmp(value[i].data, "user=", 5) == 0) {
             dbcf->user.data = value[i].data + 5;
             dbcf->user.len = value[i].len - 5;
 
@@ -135,6 +143,38 @@ ngx_chat_conf_db(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* "name=value": of two with one name the last would win, and say nothing */
+
+static ngx_int_t
+ngx_chat_conf_once(ngx_conf_t *cf, ngx_uint_t n)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    len = value[n].len + 1;
+
+    p = (u_char *) ngx_strchr(value[n].data, '=');
+    if (p) {
+        len = p + 1 - value[n].data;
+    }
+
+    for (i = 1; i < n; i++) {
+        if (ngx_strncmp(value[i].data, value[n].data, len) == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\" of \"%V\"",
+                               &value[n], &value[0]);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -309,13 +349,13 @@ ngx_chat_conf_db_password(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
                            "chmod 600 it", path);
     }
 
-    buf = ngx_pcalloc(cf->pool, NGX_CHAT_CONF_PASSWORD_FILE_MAX + 1);
+    buf = ngx_pcalloc(cf->pool, NGX_CHAT_CONF_PASSWORD_FILE_MAX + 2);
     if (buf == NULL) {
         ngx_close_file(file.fd);
         return NGX_CONF_ERROR;
     }
 
-    n = ngx_read_file(&file, buf, NGX_CHAT_CONF_PASSWORD_FILE_MAX, 0);
+    n = ngx_read_file(&file, buf, NGX_CHAT_CONF_PASSWORD_FILE_MAX + 1, 0);
 
     if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
         ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
@@ -323,6 +363,13 @@ ngx_chat_conf_db_password(ngx_conf_t *cf, ngx_chat_db_conf_t *dbcf,
     }
 
     if (n == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (n > NGX_CHAT_CONF_PASSWORD_FILE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "password_file \"%V\" is longer than %d bytes",
+                           path, NGX_CHAT_CONF_PASSWORD_FILE_MAX);
         return NGX_CONF_ERROR;
     }
 
@@ -411,8 +458,32 @@ ngx_chat_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                    "such as \"location /api/v1/\"";
         }
 
-        clcf->handler = ngx_chat_api_handler;
+        /* as for a proxied location: without the slash it is a redirect */
+        clcf->auto_redirect = 1;
+
+        return ngx_chat_conf_handler(clcf, ngx_chat_api_handler);
     }
+
+    return NGX_CONF_OK;
+}
+
+
+/* one location is one thing: the last of two would win, and say nothing */
+
+static char *
+ngx_chat_conf_handler(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_handler_pt handler)
+{
+    if (clcf->handler == ngx_chat_api_handler
+        || clcf->handler == ngx_chat_api_login_handler
+        || clcf->handler == ngx_chat_api_logout_handler
+        || clcf->handler == ngx_chat_api_status_handler)
+    {
+        return "needs a location of its own: another directive of chat "
+               "answers here";
+    }
+
+    clcf->handler = handler;
 
     return NGX_CONF_OK;
 }
@@ -627,6 +698,10 @@ ngx_chat_conf_login(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
+        if (ngx_chat_conf_once(cf, i) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
         if (ngx_strncmp(value[i].data, "page=", 5) == 0) {
             chlcf->login_page.data = value[i].data + 5;
             chlcf->login_page.len = value[i].len - 5;
@@ -652,9 +727,8 @@ ngx_chat_conf_login(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_chat_api_login_handler;
 
-    return NGX_CONF_OK;
+    return ngx_chat_conf_handler(clcf, ngx_chat_api_login_handler);
 }
 
 
@@ -665,6 +739,7 @@ ngx_chat_conf_logout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_chat_loc_conf_t *chlcf = conf;
 
+    char                      *rv;
     ngx_str_t                 *value;
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -673,7 +748,11 @@ ngx_chat_conf_logout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_chat_api_logout_handler;
+
+    rv = ngx_chat_conf_handler(clcf, ngx_chat_api_logout_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
 
     if (cf->args->nelts == 1) {
         ngx_str_set(&chlcf->logout_redirect, "/login/");
@@ -708,9 +787,8 @@ ngx_chat_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_chat_api_status_handler;
 
-    return NGX_CONF_OK;
+    return ngx_chat_conf_handler(clcf, ngx_chat_api_status_handler);
 }
 
 

@@ -55,6 +55,14 @@ s/ user=chat\b/ user=chat pasword_file=x/;
 invalid parameter "pasword_file=x" of "chat_db": known are user=, password_file=, database=, tls=on|off and tls_ca=
 
 
+=== chat_db with a parameter twice
+--- change
+s/ user=chat\b/ user=chat tls=on tls=off/;
+--- error_log
+[emerg]
+duplicate parameter "tls=off" of "chat_db"
+
+
 === chat_db without an address
 --- change
 s/chat_db .*?;/chat_db user=chat;/s;
@@ -215,6 +223,16 @@ s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVER_ROOT}/html/lines};
 --- error_log
 [emerg]
 must hold one line, the password
+
+
+=== password_file is too long to be one
+--- user_files eval
+[[ 'long' => 'x' x 513 ]]
+--- change
+s{password_file=\S+}{password_file=$ENV{TEST_NGINX_SERVER_ROOT}/html/long};
+--- error_log
+[emerg]
+is longer than 512 bytes
 
 
 === password_file that all can read: a warning
@@ -753,6 +771,47 @@ location = /x { chat_login redirect=https://www.example.org/; }
 --- error_log
 [emerg]
 "https://www.example.org/" in "chat_login" is no path: it begins with "/"
+
+
+=== chat_login with a parameter twice
+--- server
+location = /x { chat_login page=/a page=/b; }
+--- error_log
+[emerg]
+duplicate parameter "page=/b" of "chat_login"
+
+
+=== chat_login where chat_auth leads to it
+--- server
+chat_auth on redirect=/x;
+location = /x { chat_login; }
+--- error_log
+[emerg]
+nobody would reach "chat_login" where "chat_auth" redirects: add "chat_auth off;" to its location
+
+
+=== chat_login and chat_logout in one location
+--- server
+location = /x { chat_login; chat_logout; }
+--- error_log
+[emerg]
+"chat_logout" directive needs a location of its own: another directive of chat answers here
+
+
+=== chat_api and chat_login in one location
+--- api
+chat_login;
+--- error_log
+[emerg]
+needs a location of its own: another directive of chat answers here
+
+
+=== chat_status and chat_login in one location
+--- server
+location = /x { chat_login; chat_status on; }
+--- error_log
+[emerg]
+"chat_status" directive needs a location of its own: another directive of chat answers here
 
 
 === chat_login twice
