@@ -24,7 +24,7 @@ static ngx_chat_step_pt ngx_chat_api_first(ngx_http_request_t *r,
     const ngx_chat_endpoint_t *e);
 static ngx_int_t ngx_chat_api_begin(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_chat_step_pt step);
-static void ngx_chat_api_body_read(ngx_http_request_t *r);
+static void ngx_chat_api_forget_body(ngx_http_request_t *r);
 static void ngx_chat_api_wake(ngx_http_request_t *r);
 static void ngx_chat_api_query_done(ngx_chat_db_job_t *job);
 static void ngx_chat_api_password_done(ngx_chat_password_job_t *job);
@@ -126,9 +126,9 @@ static const ngx_chat_endpoint_t  ngx_chat_api_status = {
 
 
 /*
- * What is asked is told in this order: may the caller be here at all (before
- * the path is looked at, so that nobody learns what there is), is there such a
- * path, does it have the method, and last the body.
+ * What is asked is told in this order: may the caller be here at all (before it
+ * is looked for what the path names), is there such a path, does it have the
+ * method, and last the body.
  */
 
 ngx_int_t
@@ -380,7 +380,7 @@ ngx_chat_api_begin(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     {
         r->request_body_in_single_buf = 1;
 
-        rc = ngx_http_read_client_request_body(r, ngx_chat_api_body_read);
+        rc = ngx_http_read_client_request_body(r, ngx_chat_api_run);
 
         return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
     }
@@ -395,13 +395,6 @@ ngx_chat_api_begin(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_api_run(r);
 
     return NGX_DONE;
-}
-
-
-static void
-ngx_chat_api_body_read(ngx_http_request_t *r)
-{
-    ngx_chat_api_run(r);
 }
 
 
@@ -434,6 +427,8 @@ ngx_chat_api_run(ngx_http_request_t *r)
         if (r->method == NGX_HTTP_POST) {
             r->method = NGX_HTTP_GET;
             r->method_name = ngx_http_core_get_method;
+
+            ngx_chat_api_forget_body(r);
         }
 
         ngx_http_finalize_request(r, ngx_http_internal_redirect(r, &ctx->page,
@@ -444,6 +439,23 @@ ngx_chat_api_run(ngx_http_request_t *r)
     /* a status, or NGX_ERROR */
 
     ngx_http_finalize_request(r, ngx_chat_http_send(r, ctx, rc));
+}
+
+
+/* the page may be another server's, which is to see no password */
+
+static void
+ngx_chat_api_forget_body(ngx_http_request_t *r)
+{
+    if (r->request_body == NULL || r->discard_body) {
+        return;
+    }
+
+    r->request_body->bufs = NULL;
+
+    r->headers_in.content_length = NULL;
+    r->headers_in.content_length_n = 0;
+    r->headers_in.chunked = 0;
 }
 
 

@@ -213,6 +213,7 @@ ngx_chat_auth_session(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_int_t                rc;
     ngx_chat_cache_t        *cache;
+    ngx_chat_loc_conf_t     *chlcf;
     ngx_chat_auth_lookup_t  *lookup;
 
     ngx_chat_auth_identify(r, ctx);
@@ -221,21 +222,17 @@ ngx_chat_auth_session(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_OK;
     }
 
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
     cache = ngx_chat_http_cache(r);
 
-    rc = ngx_chat_cache_session_get(cache, ctx->hash, r->pool, &ctx->user,
-                                    &ctx->expires);
+    rc = ngx_chat_cache_session_get(cache, ctx->hash, chlcf->session_check,
+                                    r->pool, &ctx->user, &ctx->expires);
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (rc == NGX_OK) {
         ngx_chat_http_count(r, NGX_CHAT_COUNT_SESSION_HIT);
-
-        if (ctx->expires <= ngx_time()) {
-            ctx->user.id = 0;
-        }
-
         return NGX_OK;
     }
 
@@ -697,7 +694,7 @@ static ngx_int_t
 ngx_chat_auth_own_origin(ngx_http_request_t *r, ngx_str_t *origin)
 {
     u_char               *p, *last;
-    ngx_str_t             host, *allowed;
+    ngx_str_t             host, own, *allowed;
     ngx_uint_t            i, tls;
     ngx_chat_loc_conf_t  *chlcf;
 
@@ -721,10 +718,10 @@ ngx_chat_auth_own_origin(ngx_http_request_t *r, ngx_str_t *origin)
 
     host.len = p - host.data;
 
-    if (r->headers_in.host
-        && r->headers_in.host->value.len == host.len
-        && ngx_strncasecmp(r->headers_in.host->value.data, host.data,
-                           host.len) == 0
+    ngx_chat_http_host(r, &own);
+
+    if (own.len && own.len == host.len
+        && ngx_strncasecmp(own.data, host.data, host.len) == 0
         && (tls || !ngx_chat_auth_secure(r)))
     {
         return NGX_OK;

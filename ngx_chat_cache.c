@@ -67,7 +67,8 @@ typedef struct {
 
 
 typedef struct {
-    ngx_msec_t                  until;        /* ngx_current_msec */
+    ngx_msec_t                  since;        /* ngx_current_msec */
+    ngx_msec_t                  until;
     time_t                      expires;      /* of the session itself */
     ngx_uint_t                  revision;     /* session: not revoked so far */
     uint32_t                    user_id;      /* message: its sender */
@@ -336,7 +337,8 @@ ngx_chat_cache_put(ngx_chat_cache_t *cache, ngx_chat_cache_key_t *key,
         return;
     }
 
-    rec->until = ngx_current_msec + ttl;
+    rec->since = ngx_current_msec;
+    rec->until = rec->since + ttl;
     rec->kind = (u_char) key->kind;
     rec->key_len = (u_short) key->value.len;
     rec->text_len = (u_short) text->len;
@@ -432,7 +434,7 @@ ngx_chat_cache_put_user(ngx_chat_cache_t *cache, ngx_chat_cache_key_t *key,
 
 ngx_int_t
 ngx_chat_cache_session_get(ngx_chat_cache_t *cache, u_char *hash,
-    ngx_pool_t *pool, ngx_chat_user_t *user, time_t *expires)
+    ngx_msec_t age, ngx_pool_t *pool, ngx_chat_user_t *user, time_t *expires)
 {
     ngx_int_t                 rc;
     ngx_chat_cache_key_t      key;
@@ -450,6 +452,8 @@ ngx_chat_cache_session_get(ngx_chat_cache_t *cache, u_char *hash,
     rec = ngx_chat_cache_find(cache, &key);
 
     if (rec
+        && (ngx_msec_int_t) (ngx_current_msec - rec->since)
+           < (ngx_msec_int_t) age
         && rec->expires > ngx_time()
         && !ngx_chat_cache_is_revoked(cache, rec, hash))
     {

@@ -37,8 +37,9 @@ void ngx_chat_cache_zone(ngx_shm_zone_t *zone);
 
 
 /*
- * Sessions.  NGX_OK with *user (id, name, admin) and *expires filled in, or
- * NGX_DECLINED, or NGX_ERROR (no memory).
+ * Sessions.  NGX_OK with *user (id, name, admin) and *expires filled in, if it
+ * was put in less than "age" milliseconds ago, or NGX_DECLINED, or NGX_ERROR
+ * (no memory).
  *
  * "put" keeps it for "ttl" milliseconds, unless something has been revoked
  * since ngx_chat_cache_revision() returned "revision": a session that was
@@ -46,7 +47,8 @@ void ngx_chat_cache_zone(ngx_shm_zone_t *zone);
  */
 
 ngx_int_t ngx_chat_cache_session_get(ngx_chat_cache_t *cache,
-    u_char *hash, ngx_pool_t *pool, ngx_chat_user_t *user, time_t *expires);
+    u_char *hash, ngx_msec_t age, ngx_pool_t *pool, ngx_chat_user_t *user,
+    time_t *expires);
 void ngx_chat_cache_session_put(ngx_chat_cache_t *cache, u_char *hash,
     ngx_chat_user_t *user, time_t expires, ngx_msec_t ttl, ngx_uint_t revision);
 

@@ -677,8 +677,7 @@ ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base)
         return NGX_ERROR;
     }
 
-    host = r->headers_in.host ? r->headers_in.host->value
-                              : r->headers_in.server;
+    ngx_chat_http_host(r, &host);
 
     if (ngx_chat_http_escape(r, &host) != NGX_OK) {
         return NGX_ERROR;
@@ -693,6 +692,25 @@ ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base)
     base->len = ngx_sprintf(p, "%V://%V", &scheme, &host) - p;
 
     return NGX_OK;
+}
+
+
+void
+ngx_chat_http_host(ngx_http_request_t *r, ngx_str_t *host)
+{
+    if (r->headers_in.host) {
+        *host = r->headers_in.host->value;
+
+    } else if (r->host_start) {
+
+        /* HTTP/3 with ":authority" alone */
+
+        host->data = r->host_start;
+        host->len = r->host_end - r->host_start;
+
+    } else {
+        *host = r->headers_in.server;
+    }
 }
 
 

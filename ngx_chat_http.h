@@ -170,6 +170,9 @@ struct ngx_chat_ctx_s {
     uint64_t                    id;
     ngx_str_t                   name;
 
+    /* $chat_message_id: the one that is asked for, or is stored; 0: none */
+    uint64_t                    message_id;
+
     /* the answer */
     ngx_str_t                   body;
     ngx_str_t                   type;          /* empty: JSON */
@@ -237,6 +240,9 @@ ngx_int_t ngx_chat_http_args(ngx_http_request_t *r, ngx_chat_field_t *fields,
 /* a header or cookie by its nginx variable's name; NGX_DECLINED: not sent */
 ngx_int_t ngx_chat_http_header(ngx_http_request_t *r, const char *variable,
     ngx_str_t *value);
+
+/* "host:port", as the client wrote it; empty if it did not */
+void ngx_chat_http_host(ngx_http_request_t *r, ngx_str_t *host);
 
 /* "http://host:port", as the client wrote it; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_chat_http_base(ngx_http_request_t *r, ngx_str_t *base);

@@ -24,6 +24,7 @@
 typedef struct {
     ngx_str_t                  key;
     ngx_str_t                  value;
+    ngx_uint_t                 order;          /* as it came */
 } ngx_chat_message_arg_t;
 
 
@@ -65,8 +66,7 @@ static ngx_int_t ngx_chat_message_link(ngx_http_request_t *r,
     ngx_chat_json_t *json, const char *key, uint64_t page);
 static ngx_int_t ngx_chat_message_link_args(ngx_http_request_t *r,
     ngx_array_t *args, uint64_t page);
-static ngx_int_t ngx_chat_message_cmp_args(const void *one,
-    const void *two);
+static int ngx_chat_message_cmp_args(const void *one, const void *two);
 
 static ngx_int_t ngx_chat_message_get_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
@@ -569,6 +569,7 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
 {
     u_char                  *p, *next, *last, *eq;
     ngx_str_t                key;
+    ngx_uint_t               i;
     ngx_chat_message_arg_t  *arg;
 
     p = r->args.data;
@@ -629,21 +630,36 @@ ngx_chat_message_link_args(ngx_http_request_t *r, ngx_array_t *args,
         arg->value.len = ngx_sprintf(p, "%uL", page) - p;
     }
 
-    ngx_sort(args->elts, args->nelts, sizeof(ngx_chat_message_arg_t),
-             ngx_chat_message_cmp_args);
+    arg = args->elts;
+
+    for (i = 0; i < args->nelts; i++) {
+        arg[i].order = i;
+    }
+
+    /* ngx_sort() takes half a second for as many as a request may have */
+
+    ngx_qsort(args->elts, args->nelts, sizeof(ngx_chat_message_arg_t),
+              ngx_chat_message_cmp_args);
 
     return NGX_OK;
 }
 
 
-static ngx_int_t
+static int
 ngx_chat_message_cmp_args(const void *one, const void *two)
 {
     const ngx_chat_message_arg_t *a = one;
     const ngx_chat_message_arg_t *b = two;
 
-    return ngx_memn2cmp(a->key.data, b->key.data, a->key.len,
-                              b->key.len);
+    ngx_int_t  rc;
+
+    rc = ngx_memn2cmp(a->key.data, b->key.data, a->key.len, b->key.len);
+
+    if (rc == 0) {
+        return (a->order < b->order) ? -1 : 1;
+    }
+
+    return (rc < 0) ? -1 : 1;
 }
 
 
@@ -658,6 +674,8 @@ ngx_chat_message_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_int_t                rc;
     ngx_chat_sql_message_t  *op;
+
+    ctx->message_id = ctx->id;
 
     rc = ngx_chat_cache_message_get(ngx_chat_http_cache(r), ctx->id,
                                     ctx->user.id, r->pool, &ctx->body);

@@ -247,6 +247,7 @@ ngx_chat_message_create_stored(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     send->status = NGX_HTTP_CREATED;
 
     if (send->op.job.rc == NGX_OK) {
+        ctx->message_id = send->op.message.id;
         ctx->next = ngx_chat_message_create_publish;
         return NGX_OK;
     }
@@ -277,6 +278,7 @@ ngx_chat_message_create_compare(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_message_send_t *send = ctx->data;
 
+    ngx_uint_t           own;
     ngx_chat_message_t  *first, *message;
 
     if (send->first.job.rc == NGX_DECLINED) {
@@ -297,16 +299,22 @@ ngx_chat_message_create_compare(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
                                    "another message.");
     }
 
+    ctx->message_id = first->id;
+
+    /* of an earlier request with this key, or of a first try of this one? */
+
+    own = send->op.job.repeated
+          && ngx_memcmp(first->timestamp.data, message->timestamp.data,
+                        NGX_CHAT_TIMESTAMP_LEN) == 0;
+
     *message = *first;
 
-    if (send->op.job.repeated) {
-
-        /* stored by our own first try, whose answer was lost */
-
+    if (own) {
         ctx->next = ngx_chat_message_create_publish;
         return NGX_OK;
     }
 
+    ctx->announced = 1;
     send->status = NGX_HTTP_OK;
     ctx->next = ngx_chat_message_create_answer;
 
@@ -320,8 +328,6 @@ ngx_chat_message_create_publish(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_message_send_t *send = ctx->data;
 
     ngx_int_t  rc;
-
-    ctx->id = send->op.message.id;
 
     ngx_chat_http_count(r, NGX_CHAT_COUNT_SENT);
 

@@ -482,6 +482,16 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    if (conf->login_redirect.len && conf->auth != NGX_CHAT_AUTH_OFF
+        && conf->auth_redirect.len)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "nobody would reach \"chat_login\" where "
+                           "\"chat_auth\" redirects: add \"chat_auth off;\" "
+                           "to its location");
+        return NGX_CONF_ERROR;
+    }
+
     if (conf->auth != NGX_CHAT_AUTH_OFF || conf->login_redirect.len
         || conf->logout_redirect.len || conf->status)
     {
@@ -774,7 +784,7 @@ ngx_chat_variable_message_id(ngx_http_request_t *r,
 
     ctx = ngx_chat_auth_ctx_kept(r->main);
 
-    if (ctx == NULL || ctx->id == 0) {
+    if (ctx == NULL || ctx->message_id == 0) {
         return ngx_chat_variable_set(v, NULL);
     }
 
@@ -783,7 +793,7 @@ ngx_chat_variable_message_id(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    value.len = ngx_sprintf(value.data, "%uL", ctx->id) - value.data;
+    value.len = ngx_sprintf(value.data, "%uL", ctx->message_id) - value.data;
 
     return ngx_chat_variable_set(v, &value);
 }

@@ -464,6 +464,21 @@ sql('DELETE FROM chat_session WHERE user_id = 1');
 is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
 
 
+=== chat_session_check 0 of one location, where others believe longer
+--- server
+location /strict/ {
+    chat_auth           on;
+    chat_session_check  0;
+    empty_gif;
+}
+--- then
+is(api('u1', GET => '/strict/x')->code, 200, 'in');
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'known to the others');
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'for a while');
+sql('DELETE FROM chat_session WHERE user_id = 1');
+is(api('u1', GET => '/strict/x')->code, 403, 'there it is over at once');
+
+
 === without a chat_zone
 --- change
 s/^ *chat_zone [^;]*;//m;
