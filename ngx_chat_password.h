@@ -16,7 +16,7 @@
 
 /*
  * Passwords, checked and hashed in a thread pool, since one hash takes tens of
- * milliseconds.  Each worker keeps at most two in the pool and 64 waiting, so
+ * milliseconds.  Each worker keeps at most two in the pool and 128 waiting, so
  * that a crowd that logs in leaves the processor to the others.
  *
  * A job works like the database's: submit, one call of the handler from the

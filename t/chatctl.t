@@ -161,6 +161,9 @@ for my $name ("'a b'", "\"'; DROP TABLE chat_user; --\"", 'a/b', "''",
     fails(1, qr/cannot be a name/, "x\n", "user add $name", "name $name");
 }
 
+fails(1, qr/cannot be a name: paths/, "x\n", "user add $_", "name $_")
+    for '.', '..';
+
 is(run("x\n", 'user add ' . 'é' x 150), 'Added ' . 'é' x 150 . ".\n",
    '150 letters');
 sql($db, "DELETE FROM chat_user WHERE CHAR_LENGTH(username) = 150");

@@ -59,6 +59,35 @@ select undef, undef, undef, 0.3;
 is_deeply($u2->{frames}, [ qq({"message": "$ids[0]"}) ], 'once');
 
 
+=== the answer is lost when an earlier request has had the same key
+--- workers: 1
+--- given
+$proxy->pass;
+--- change
+s{unix:[^ ]+}{unix:$socket};
+--- then
+my $send = sub {
+    return api('u1', POST => '/api/v1/message/',
+               { recipient => 'u2', body => 'hello' },
+               'Idempotency-Key' => 'key');
+};
+
+is($send->()->code, 201, 'stored');
+
+my $u2 = web_socket('u2');
+$proxy->swallow;
+
+my $res = $send->();
+is($res->code, 200, 'the first message, not one of this request');
+is($res->json->{id}, 1, 'that is it');
+like(error_log(), qr/chat: database error \d+ .* in "message.send"/,
+     'though the answer was lost');
+
+select undef, undef, undef, 1.5;
+settle();
+is_deeply($u2->{frames}, [], 'and nobody is told again');
+
+
 === the answer to a question is lost: it is asked again
 --- workers: 1
 --- given

@@ -79,6 +79,27 @@ username=u1&password=wrong
 Content-Type: text/html.*
 
 
+=== the wrong password: the page, where it comes from, is shown none
+--- change
+s{chat_login  page=/login.html;}{chat_login  page=/elsewhere;};
+--- server
+location = /elsewhere {
+    internal;
+    proxy_set_header  Host  elsewhere;
+    proxy_pass  http://$TEST_NGINX_SERVER_PORT/mirror;
+}
+location = /mirror {
+    return 200 "$request_method [$content_length] [$http_content_type]";
+}
+--- type: form
+--- request
+POST /login/
+username=u1&password=wrong
+--- undescribed: the page is of the test
+--- response_body chomp
+GET [0] [application/x-www-form-urlencoded]
+
+
 === the wrong password: no session
 --- given
 sql('DELETE FROM chat_session');

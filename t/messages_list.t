@@ -344,6 +344,22 @@ GET /api/v1/message/?target=u3&a=2&target=u2&a=1
 quotemeta('"next":"http://localhost/api/v1/message/?a=2&a=1&page=2&target=u3&target=u2","previous":null,')
 
 
+=== links keep as many parameters as there may be
+--- given
+message(u1 => 'u2', $_) for 1 .. 16;
+--- then
+# of two with one name the order stays
+
+my @args = map { my $key = sprintf '%02x', $_; ("$key=2", "$key=1") }
+               reverse 0 .. 255;
+my $sorted = join '&', (map { my $key = sprintf '%02x', $_;
+                              ("$key=2", "$key=1") } 0 .. 255), 'page=2';
+my $next = api('u1', GET => '/api/v1/message/?' . join '&', @args)
+               ->json->{next};
+
+is($next =~ s/.*\?//r, $sorted, 'sorted');
+
+
 === links keep letters that are no ASCII, encoded
 --- given
 sql("UPDATE chat_user SET username = 'ütwo' WHERE id = 2");
@@ -401,6 +417,16 @@ message(u1 => 'u2', $_) for 1 .. 16;
 --- response_body_like eval
 '^<html>\s*<head><title>400 |'
 . quotemeta('"next":"http://h%FF/api/v1/message/?page=2",')
+
+
+=== the API itself without its closing slash leads there
+--- as: u1
+--- request
+GET /api/v1?a=b
+--- undescribed: it is nginx's own
+--- error_code: 301
+--- response_headers_like
+Location: http://[^/]+/api/v1/\?a=b
 
 
 === without the closing slash: works, or leads there with its query

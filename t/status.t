@@ -655,6 +655,27 @@ is(post('x')->code, 429, 'too many');
 is(log_lines(6), '429 u1 1 - -', 'a person all the same');
 
 
+=== $chat_message_id is that of a message
+--- http
+log_format chat '$status $chat_message_id';
+--- server
+access_log logs/chat.log chat;
+--- then
+our $log = "$Test::Nginx::Util::ServRoot/logs/chat.log";
+
+for (1, 2) {
+    api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' },
+        'Idempotency-Key' => 'key');
+}
+
+api('u1', GET => "/api/v1/$_")
+    for 'message/1/', 'message/9/', 'user/2/', 'message/', 'session/';
+
+ok(wait_until { (() = Chat::read_file($log) =~ /\n/g) == 8 }, 'logged');
+is(Chat::read_file($log) =~ s/\A.*\n//r =~ tr/\n/,/r,
+   '201 1,200 1,200 1,404 9,200 -,200 -,200 -,', 'and no other');
+
+
 === $chat_db_time is what a slow query took
 --- workers: 1
 --- given
