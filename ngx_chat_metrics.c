@@ -165,7 +165,15 @@ ngx_chat_metrics_alive(ngx_atomic_uint_t pid)
 void
 ngx_chat_metrics_count(ngx_chat_metrics_t *metrics, ngx_chat_count_e counter)
 {
-    (void) ngx_atomic_fetch_add(&metrics->totals->counts[counter], 1);
+    ngx_chat_metrics_add(metrics, counter, 1);
+}
+
+
+void
+ngx_chat_metrics_add(ngx_chat_metrics_t *metrics, ngx_chat_count_e counter,
+    ngx_uint_t n)
+{
+    (void) ngx_atomic_fetch_add(&metrics->totals->counts[counter], n);
 }
 
 

@@ -34,6 +34,11 @@ typedef enum {
     NGX_CHAT_COUNT_LOGIN_FAILED,
     NGX_CHAT_COUNT_LOGIN_THROTTLED,
     NGX_CHAT_COUNT_LOGIN_BUSY,                /* too many passwords waited */
+    NGX_CHAT_COUNT_SESSION_COOKIE,            /* begun */
+    NGX_CHAT_COUNT_SESSION_TOKEN,
+    NGX_CHAT_COUNT_SESSION_LOGOUT,            /* ended; so are the next two */
+    NGX_CHAT_COUNT_SESSION_PASSWORD,
+    NGX_CHAT_COUNT_SESSION_EXPIRED,
     NGX_CHAT_COUNT_SESSION_HIT,
     NGX_CHAT_COUNT_SESSION_MISS,
     NGX_CHAT_COUNT_USER_HIT,
@@ -178,6 +183,8 @@ ngx_chat_metrics_t *ngx_chat_metrics_create(ngx_cycle_t *cycle,
 
 void ngx_chat_metrics_count(ngx_chat_metrics_t *metrics,
     ngx_chat_count_e counter);
+void ngx_chat_metrics_add(ngx_chat_metrics_t *metrics,
+    ngx_chat_count_e counter, ngx_uint_t n);
 void ngx_chat_metrics_request(ngx_chat_metrics_t *metrics,
     ngx_chat_request_e request, ngx_chat_method_e method, ngx_uint_t status);
 void ngx_chat_metrics_time(ngx_chat_histogram_t *histogram, ngx_uint_t usec);

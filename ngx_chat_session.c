@@ -500,6 +500,11 @@ ngx_chat_session_stored(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ctx->user = login->user.user;
 
     ngx_chat_http_count(r, NGX_CHAT_COUNT_LOGIN_OK);
+    ngx_chat_http_count(r, login->bearer ? NGX_CHAT_COUNT_SESSION_TOKEN
+                                         : NGX_CHAT_COUNT_SESSION_COOKIE);
+    ngx_chat_metrics_add(ngx_chat_http_metrics(r),
+                         NGX_CHAT_COUNT_SESSION_EXPIRED,
+                         login->session.expired);
 
     if (!login->bearer
         && ngx_chat_auth_set_cookie(r, &login->token) != NGX_OK)
@@ -599,6 +604,10 @@ ngx_chat_session_delete_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     if (ctx->session) {
         ngx_chat_cache_revoke_session(ngx_chat_http_cache(r), ctx->hash);
+    }
+
+    if (op->ended) {
+        ngx_chat_http_count(r, NGX_CHAT_COUNT_SESSION_LOGOUT);
     }
 
     if (ngx_chat_auth_set_cookie(r, NULL) != NGX_OK) {
@@ -760,6 +769,9 @@ ngx_chat_session_password_set(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_cache_forgive(ngx_chat_http_cache(r), &login->name_key);
     ngx_chat_cache_revoke_user(ngx_chat_http_cache(r), ctx->user.id,
                                ctx->session ? ctx->hash : NULL);
+
+    ngx_chat_metrics_add(ngx_chat_http_metrics(r),
+                         NGX_CHAT_COUNT_SESSION_PASSWORD, login->set.ended);
 
     return NGX_HTTP_NO_CONTENT;
 }

@@ -21,7 +21,12 @@
 
 
 /* in the packet of a new session */
+#define NGX_CHAT_SQL_CREATE_DELETE  2
 #define NGX_CHAT_SQL_CREATE_INSERT  3
+
+/* in that of a new password */
+#define NGX_CHAT_SQL_PASSWORD_SHOW  2
+#define NGX_CHAT_SQL_PASSWORD_END   3
 
 /* a row with ON: a node; none at all: a server that cannot be one */
 #define NGX_CHAT_SQL_GALERA  ";SHOW VARIABLES LIKE 'wsrep_on'"
@@ -41,6 +46,8 @@ static void ngx_chat_sql_session_get_build(ngx_chat_db_text_t *text,
 static ngx_int_t ngx_chat_sql_session_get_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_sql_session_delete_build(ngx_chat_db_text_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
+static ngx_int_t ngx_chat_sql_session_delete_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_sql_session_create_build(ngx_chat_db_text_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
@@ -104,7 +111,8 @@ const ngx_chat_db_class_t  ngx_chat_sql_session_get = {
 const ngx_chat_db_class_t  ngx_chat_sql_session_delete = {
     .name = ngx_string("session.delete"),
     .batch = 1,
-    .build = ngx_chat_sql_session_delete_build
+    .build = ngx_chat_sql_session_delete_build,
+    .result = ngx_chat_sql_session_delete_result
 };
 
 
@@ -322,8 +330,24 @@ ngx_chat_sql_session_delete_build(ngx_chat_db_text_t *text,
 {
     ngx_chat_sql_session_t  *op = (ngx_chat_sql_session_t *) jobs[0];
 
+    op->ended = 0;
+
     ngx_chat_sql_add(text, "DELETE FROM chat_session WHERE token_hash = $1",
                      ngx_chat_sql_bytes(op->hash, NGX_CHAT_HASH_LEN));
+}
+
+
+static ngx_int_t
+ngx_chat_sql_session_delete_result(ngx_chat_db_result_t *res,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n)
+{
+    ngx_chat_sql_session_t  *op = (ngx_chat_sql_session_t *) jobs[0];
+
+    if (op != NULL) {
+        op->ended = (res->affected != 0);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -336,6 +360,7 @@ ngx_chat_sql_session_create_build(ngx_chat_db_text_t *text,
     op = (ngx_chat_sql_session_create_t *) jobs[0];
 
     op->created = 0;
+    op->expired = 0;
 
     /*
      * The UPDATE holds the person, so that no change of password passes.  A
@@ -367,7 +392,15 @@ ngx_chat_sql_session_create_result(ngx_chat_db_result_t *res,
 
     op = (ngx_chat_sql_session_create_t *) jobs[0];
 
-    if (op != NULL && res->statement == NGX_CHAT_SQL_CREATE_INSERT) {
+    if (op == NULL) {
+        return NGX_OK;
+    }
+
+    if (res->statement == NGX_CHAT_SQL_CREATE_DELETE && !op->job.repeated) {
+        op->expired = res->affected;
+    }
+
+    if (res->statement == NGX_CHAT_SQL_CREATE_INSERT) {
         op->created = (res->affected != 0);
     }
 
@@ -463,6 +496,7 @@ ngx_chat_sql_password_set_build(ngx_chat_db_text_t *text,
     ngx_chat_sql_password_t  *op = (ngx_chat_sql_password_t *) jobs[0];
 
     op->changed = 0;
+    op->ended = 0;
 
     /*
      * The new string is salted, nobody else sets the same one: what stands
@@ -499,12 +533,20 @@ ngx_chat_sql_password_set_result(ngx_chat_db_result_t *res,
     ngx_str_t                *row;
     ngx_chat_sql_password_t  *op = (ngx_chat_sql_password_t *) jobs[0];
 
-    if (op == NULL || res->nfields == 0) {
+    if (op == NULL) {
         return NGX_OK;
     }
 
-    row = ngx_chat_db_fetch(res);
-    op->changed = (row != NULL && ngx_chat_sql_get_number(&row[0]) != 0);
+    if (res->statement == NGX_CHAT_SQL_PASSWORD_SHOW) {
+        row = ngx_chat_db_fetch(res);
+        op->changed = (row != NULL && ngx_chat_sql_get_number(&row[0]) != 0);
+    }
+
+    /* without end_sessions it is the COMMIT, which changes no row */
+
+    if (res->statement == NGX_CHAT_SQL_PASSWORD_END) {
+        op->ended = res->affected;
+    }
 
     return NGX_OK;
 }

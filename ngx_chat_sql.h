@@ -86,6 +86,7 @@ typedef struct {
     ngx_chat_user_t        user;              /* id 0: no session, expired, or
                                                  the person is disabled */
     time_t                 expires;           /* seconds since the epoch */
+    unsigned               ended:1;           /* deleted: there was one */
 } ngx_chat_sql_session_t;
 
 extern const ngx_chat_db_class_t  ngx_chat_sql_session_get;
@@ -105,6 +106,7 @@ typedef struct {
     ngx_str_t              password;          /* as it is stored */
     time_t                 expires;
     /* out */
+    ngx_uint_t             expired;           /* of how many that is so */
     unsigned               created:1;
 } ngx_chat_sql_session_create_t;
 
@@ -140,6 +142,7 @@ typedef struct {
     u_char                 keep[NGX_CHAT_HASH_LEN];
     unsigned               end_sessions:1;
     /* out */
+    ngx_uint_t             ended;             /* sessions */
     unsigned               changed:1;
 } ngx_chat_sql_password_t;
 

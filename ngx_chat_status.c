@@ -128,6 +128,16 @@ static const ngx_chat_status_row_t  ngx_chat_status_counter_rows[] = {
     { NULL, NULL, "result", "throttled", NGX_CHAT_COUNT_LOGIN_THROTTLED },
     { NULL, NULL, "result", "busy", NGX_CHAT_COUNT_LOGIN_BUSY },
 
+    { "sessions_begun", "Sessions begun, for browsers and for programs.",
+      "kind", "cookie", NGX_CHAT_COUNT_SESSION_COOKIE },
+    { NULL, NULL, "kind", "token", NGX_CHAT_COUNT_SESSION_TOKEN },
+
+    { "sessions_ended", "Sessions removed: by a log-out, by a change of "
+      "password, and expired ones at the person's next log-in.",
+      "reason", "logout", NGX_CHAT_COUNT_SESSION_LOGOUT },
+    { NULL, NULL, "reason", "password", NGX_CHAT_COUNT_SESSION_PASSWORD },
+    { NULL, NULL, "reason", "expired", NGX_CHAT_COUNT_SESSION_EXPIRED },
+
     { "cache_hits", "Look-ups answered by the zone.",
       "cache", "session", NGX_CHAT_COUNT_SESSION_HIT },
     { NULL, NULL, "cache", "user", NGX_CHAT_COUNT_USER_HIT },

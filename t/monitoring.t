@@ -179,6 +179,13 @@ for my $file (qw(docs/grafana.json docs/alerts.yml t/data/alerts.yml)) {
                        && !$there{$_} } sort keys %named ], [], $file);
 }
 
+# and all of it is shown
+my %shown = map { (s/_(?:bucket|sum|count)$//r => 1) }
+                map { $_->[1] =~ /\b(ngx_chat_\w+)/g } expressions();
+
+is_deeply([ grep { !$shown{$_} } sort keys %there ], [],
+          'each has a panel of the dashboard');
+
 my ($table) = Chat::read_file("$top/README.md")
                   =~ /^\| `ngx_chat_\.\.\.` .*?\n\|---.*?\n(.*?)\n\n/ms;
 my %described = map { ("ngx_chat_$_" => 1) }

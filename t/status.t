@@ -219,6 +219,50 @@ is_deeply({ map { ($_ => $status->{queries}{$_}{batch_size}{sum}) }
                 keys %{ $status->{queries} } }, \%expected, 'all by packets');
 
 
+=== sessions: begun, and ended by what
+--- then
+sub log_in {
+    my (%more) = @_;
+
+    my $res = api('', POST => '/api/v1/session/',
+                  { username => 'u1', password => $Chat::Password, %more });
+
+    return $more{token} ? $res->json->{token}
+                        : $res->headers->set_cookie =~ s/;.*//sr;
+}
+
+my ($first, $second) = (log_in(), log_in());
+my $token = log_in(token => 'true');
+
+shows(sessions_begun => { cookie => 2, token => 1 });
+shows(sessions_ended => { logout => 0, password => 0, expired => 0 });
+
+# the link's second time, and a session that there never was, end nothing
+is(api('', GET => '/logout/', undef, Cookie => $_)->code, 302, 'logged out')
+    for ($first) x 2, 'sessionid=' . '0' x 43;
+is(api('', DELETE => '/api/v1/session/', undef,
+       Authorization => "Bearer $token")->code, 204, 'the program, too');
+
+shows(sessions_ended => { logout => 2, password => 0, expired => 0 });
+
+# of u1 there is the one that t/lib/Chat.pm has made, and this
+is(api('', POST => '/api/v1/password/',
+       { old_password => $Chat::Password, new_password => 'another one' },
+       Cookie => $second)->code, 204, 'password changed');
+
+shows(sessions_ended => { logout => 2, password => 1, expired => 0 });
+
+# a wrong log-in looks for no expired ones
+sql('UPDATE chat_session SET expires_at = UTC_TIMESTAMP() WHERE user_id IN'
+    . ' (1, 2)');
+api('', POST => '/api/v1/session/', { username => 'u1', password => 'wrong' });
+is(api('', POST => '/api/v1/session/',
+       { username => 'u1', password => 'another one' })->code, 200, 'again');
+
+shows(sessions_begun => { cookie => 3, token => 1 });
+shows(sessions_ended => { logout => 2, password => 1, expired => 1 });
+
+
 === batches, and what waits and runs
 --- workers: 1
 --- given
@@ -431,6 +475,8 @@ like($text, qr/^\Q$_\E$/m, $_) for
     'ngx_chat_messages_sent_total 3',
     'ngx_chat_publishes_total{result="ok"} 3',
     'ngx_chat_logins_total{result="failed"} 1',
+    'ngx_chat_sessions_begun_total{kind="cookie"} 0',
+    'ngx_chat_sessions_ended_total{reason="expired"} 0',
     'ngx_chat_requests_total{endpoint="message/",method="POST",code="201"} 3',
     'ngx_chat_cache_hits_total{cache="message"} 1',
     'ngx_chat_processes 2',
