@@ -218,6 +218,38 @@ is_deeply([map { $_->{user} } @{ $inbox->{results} }], ['u2', 'u1'],
 like(chatctl('purge --older-than 90d'), qr/^0 messages /, 'once more: nothing');
 
 
+=== purge and erase: a client program that warns of something
+--- then
+my ($real) = grep { -x } map { ("$_/mariadb", "$_/mysql") }
+                             split /:/, $ENV{PATH};
+
+mkdir "$dir/warns";
+open my $client, '>', "$dir/warns/mariadb" or die "$dir/warns: $!\n";
+print $client <<"END";
+#!/bin/sh
+echo "WARNING: option --ssl-verify-server-cert is disabled, 1 2 3" >&2
+$real "\$@" || code=\$?
+echo "[Warning] Using a password can be insecure." >&2
+exit \${code:-0}
+END
+close $client;
+chmod 0755, "$dir/warns/mariadb";
+
+local $ENV{PATH} = "$dir/warns:$ENV{PATH}";
+
+mass(2500, 100);
+like(chatctl('purge --older-than 90d'), qr/^2500 messages /, 'all of them');
+is($Code, 0, 'done');
+like($Errors, qr/^WARNING: /m, 'what it warns of can be read');
+
+aged(u1 => 'u2', 1);
+recount();
+like(chatctl('erase u1 --yes --wait 0'), qr/^Erased u1: 1 messages /, 'erased');
+is($Code, 0, 'done');
+
+sound();
+
+
 === purge: the newest message may be older than others
 --- then
 aged(u1 => 'u2', 1, 'kept');
