@@ -175,10 +175,15 @@ class Link {
     this.#try();
   }
 
-  /** Gives the connection up, but comes back. */
-  fail() {
-    if (this.#attempt) {
-      this.#lost(this.#attempt);
+  /** What is connected, or on its way to be. */
+  get attempt() {
+    return this.#attempt;
+  }
+
+  /** Gives this connection up, if it is still the one, but comes back. */
+  fail(attempt = this.#attempt) {
+    if (attempt && attempt === this.#attempt) {
+      this.#lost(attempt);
     }
   }
 
@@ -551,29 +556,39 @@ export class Chat extends EventTarget {
     }
 
     this.#watchdog = setTimeout(() => {
+      const { attempt } = this.#link;
+
       if (this.state === 'online') {
         this.catchUp().then((count) => count && this.#link.connect(),
-                            () => this.#link.fail());
+                            () => this.#link.fail(attempt));
       }
     }, WATCH * (0.8 + Math.random() * 0.4));
   }
 
   async #connected() {
+    const { attempt } = this.#link;
+
     this.#resend();
 
     try {
       await this.catchUp();
+
+      // lost meanwhile, and perhaps there is another one
+      if (this.#link.attempt !== attempt) {
+        return;
+      }
+
       this.#setState('online');
 
       // nchan may take a socket a moment before it listens for it
       setTimeout(() => {
-        if (this.state === 'online') {
-          this.catchUp().catch(() => this.#link.fail());
+        if (this.#link.attempt === attempt) {
+          this.catchUp().catch(() => this.#link.fail(attempt));
         }
       }, SETTLE);
 
     } catch {
-      this.#link.fail();
+      this.#link.fail(attempt);
     }
   }
 
@@ -584,13 +599,15 @@ export class Chat extends EventTarget {
       return;
     }
 
+    const { attempt } = this.#link;
+
     try {
       await this.catchUp();
       await this.#inbox();          // what was read elsewhere meanwhile
       this.#emit('change');
 
     } catch {
-      this.#link.fail();
+      this.#link.fail(attempt);
     }
   }
 
@@ -611,6 +628,7 @@ export class Chat extends EventTarget {
     this.#draining = true;
 
     while (this.#hints.size > 0) {
+      const { attempt } = this.#link;
       const ids = [...this.#hints].filter((id) => !this.#known.has(id));
 
       this.#hints.clear();
@@ -625,7 +643,7 @@ export class Chat extends EventTarget {
         }
 
       } catch {
-        this.#link.fail();
+        this.#link.fail(attempt);
       }
     }
 

@@ -484,3 +484,66 @@ test('an error says in words what it is', async () => {
      true],
   ]);
 });
+
+
+test('an answer that comes after its connection was lost tells nothing',
+     async () => {
+  const found = await library(alice);
+  let held = null;
+
+  await found.evaluate(() => {
+    window.sockets = [];
+    window.WebSocket = class {
+      constructor() {
+        window.sockets.push(this);
+      }
+
+      close() {
+        this.closed = true;
+      }
+    };
+  });
+  await call(found, 'start');
+
+  const sockets = () => found.evaluate(() => window.sockets
+    .map(({ closed }) => closed ?? false));
+  const socket = (event) => found.evaluate((event) => {
+    window.sockets.at(-1)[event]();
+  }, event);
+  const state = () => found.evaluate(() => window.chat.state);
+
+  /* Lost while it catches up; the next one has begun when that is over. */
+  const answerLate = async (end) => {
+    const count = (await sockets()).length;
+
+    held = null;
+    await found.route('**/api/v1/message/?after=*', (route) => {
+      held = route;
+    }, { times: 1 });
+    await socket('onopen');
+    await eventually(() => held, 'it catches up');
+    await socket('onclose');
+    assert.equal(await state(), 'lost');
+    await eventually(async () => (await sockets()).length > count, 'again');
+
+    const answered = found.waitForEvent(end === 'abort' ? 'requestfailed'
+                                                        : 'requestfinished');
+
+    await held[end]();
+    await answered;
+    await found.waitForTimeout(300);
+  };
+
+  await answerLate('continue');
+  assert.equal(await state(), 'lost', 'nothing is open');
+
+  await socket('onopen');
+  await online(found);
+  await socket('onclose');
+  await eventually(async () => !(await sockets()).at(-1), 'a new one');
+
+  await answerLate('abort');
+  assert.equal((await sockets()).at(-1), false, 'the new one is kept');
+  await socket('onopen');
+  await online(found);
+});
