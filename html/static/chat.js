@@ -772,12 +772,15 @@ export class Chat extends EventTarget {
 
     } catch {
       // no answer, half of one, or an error page in HTML
-      throw new ChatError(response && !response.ok ? response.status : 0);
+      if (!response || response.ok) {
+        throw new ChatError(0);
+      }
     }
 
     if (!response.ok) {
+      // a date, which others than our server may send, is as good as nothing
       throw new ChatError(response.status, answer,
-                          Number(response.headers.get('Retry-After')));
+                          Number(response.headers.get('Retry-After')) || 0);
     }
 
     return answer;

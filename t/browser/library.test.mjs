@@ -547,3 +547,26 @@ test('an answer that comes after its connection was lost tells nothing',
   await socket('onopen');
   await online(found);
 });
+
+
+for (const [retryAfter, seconds] of [['Wed, 21 Oct 2065 07:28:00 GMT', 0],
+                                     ['7', 7]])
+{
+  for (const body of ['{"detail":"Later."}', '<p>Later.</p>']) {
+    test(`"Retry-After: ${retryAfter}" with ${body} is ${seconds} s`,
+         async () => {
+      const found = await library(alice);
+
+      await found.route('**/api/v1/session/?*', (route) => route.fulfill({
+        status: 503,
+        headers: { 'Retry-After': retryAfter },
+        body,
+      }));
+
+      const error = await call(found, 'start');
+
+      assert.equal(error.status, 503);
+      assert.equal(error.retryAfter, seconds);
+    });
+  }
+}

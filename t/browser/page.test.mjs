@@ -47,3 +47,27 @@ test('the library has no page of its own', async () => {
 
   assert.equal(me, alice.name);
 });
+
+
+test('a server that names a date to come back at is not asked on and on',
+     async () => {
+  const page = await open(alice);
+  let asked = 0;
+
+  await page.route('**/api/v1/session/?*', (route) => {
+    asked++;
+
+    return route.fulfill({
+      status: 503,
+      headers: { 'Retry-After': 'Wed, 21 Oct 2065 07:28:00 GMT' },
+      json: { detail: 'Later.' },
+    });
+  });
+  await page.reload();
+  await page.getByText('Trying again').waitFor();
+  await page.waitForTimeout(1500);
+  assert.equal(asked, 1);
+
+  await page.unroute('**/api/v1/session/?*');
+  await page.waitForSelector('.person');
+});
