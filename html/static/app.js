@@ -160,6 +160,7 @@ function draw() {
 
   queueMicrotask(() => {
     drawing = false;
+    correctAddress();
     drawPeople();
     drawTitle();
 
@@ -507,6 +508,19 @@ function route() {
   }
 
   draw();
+}
+
+
+/* The name as the server writes it, once that is known; drafts go along. */
+function correctAddress() {
+  const user = open && chat.conversation(open.user).user;
+
+  if (open && user !== open.user) {
+    open.user = user;
+    text.value ||= drafts.get(user) ?? '';
+    history.replaceState(null, '', `#/${encodeURIComponent(user)}`);
+    route();
+  }
 }
 
 

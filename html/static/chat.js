@@ -273,6 +273,7 @@ export class Chat extends EventTarget {
   #base;
   #link;
   #conversations = new Map();
+  #spellings = new Map();  // names as asked for -> as the server writes them
   #inboxCursor = null;
   #cursor = null;          // all before it has been received
   #known = new Set();      // ids received; a few bytes each
@@ -374,11 +375,40 @@ export class Chat extends EventTarget {
   }
 
   conversation(user) {
-    if (!this.#conversations.has(user)) {
-      this.#conversations.set(user, new Conversation(user));
+    const name = this.#spellings.get(user) ?? user;
+
+    if (!this.#conversations.has(name)) {
+      this.#conversations.set(name, new Conversation(name));
     }
 
-    return this.#conversations.get(user);
+    return this.#conversations.get(name);
+  }
+
+  /*
+   * The server takes a name in upper or lower case.  Once an answer has told
+   * how it writes this one, the conversation goes on as the one of that name.
+   */
+  #spelled(user, name) {
+    const asked = this.conversation(user);
+
+    if (asked.user === name) {
+      return asked;
+    }
+
+    this.#conversations.delete(asked.user);
+    this.#spellings.delete(name);
+    this.#spellings.set(user, name);
+
+    const found = this.conversation(name);
+
+    found.outbox.push(...asked.outbox.splice(0));
+    found.sending = Promise.all([found.sending, asked.sending]);
+
+    if (asked.opened && !found.opened) {
+      this.older(name);
+    }
+
+    return found;
   }
 
   /** Loads the next, older page of the inbox. */
@@ -417,9 +447,18 @@ export class Chat extends EventTarget {
         limit: PAGE,
       });
 
-      page.results.forEach((message) => conversation.add(message));
-      conversation.cursor = page.cursor;
-      conversation.more = page.has_more;
+      const [latest] = page.results;
+      const found = latest
+        ? this.#spelled(conversation.user, this.#peer(latest)) : conversation;
+
+      if (found === conversation) {
+        page.results.forEach((message) => conversation.add(message));
+        conversation.cursor = page.cursor;
+        conversation.more = page.has_more;
+
+      } else {
+        await found.loading;
+      }
 
     } catch (error) {
       conversation.error = error;
@@ -491,6 +530,7 @@ export class Chat extends EventTarget {
           client_id: item.clientId,
         });
 
+        this.#spelled(user, message.recipient);
         this.withdraw(user, item);
         this.#store({ ...message, clientId: item.clientId });
 

@@ -290,6 +290,49 @@ test('a name that nobody has gets a clear answer', async () => {
 });
 
 
+test('a name in the address is the same one in another case', async () => {
+  const there = await talk(bob, alice);
+  const [before, question, answer] = [words('1'), words('2'), words('3')];
+
+  await write(there, before);
+  await message(there, before, 'sent');
+
+  const page = await talkTo(alice, bob.name.toUpperCase());
+
+  await message(page, before);
+  await write(page, question);
+  await message(page, question, 'sent');
+  await message(there, question);
+  await write(there, answer);
+  await message(page, answer);
+  await nothingUnread(page);
+
+  assert.equal(await page.textContent('#with'), bob.name);
+  assert.ok(page.url().endsWith(`#/${bob.name}`), page.url());
+  assert.equal(await person(page, bob).getAttribute('aria-current'), 'true');
+});
+
+
+test('what is typed stays when the name turns out to be another', async () => {
+  const page = await open(alice);
+  const text = words();
+  let release;
+
+  await page.route('**/api/v1/message/?*before=*', async (route) => {
+    await new Promise((resolve) => { release = resolve; });
+    await route.continue();
+  });
+  await page.evaluate((name) => { location.hash = `#/${name}`; },
+                      bob.name.toUpperCase());
+  await eventually(() => release, 'messages are asked for');
+  await page.fill('#text', text);
+  release();
+  await eventually(async () => await page.textContent('#with') === bob.name,
+                   'the name as it is written');
+  assert.equal(await page.inputValue('#text'), text);
+});
+
+
 test('the search finds people by the beginning of the name', async () => {
   const page = await open(alice);
 

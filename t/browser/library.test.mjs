@@ -318,6 +318,55 @@ test('pages of messages, of conversations, of people', async () => {
 });
 
 
+// a page of messages tells how the server writes a name, and so does a send
+for (const steps of [['older', 'send'], ['send', 'older']]) {
+  test(`a name in another case is the same one after ${steps[0]}()`,
+       async () => {
+    const found = await library(alice);
+    const there = await talk(bob, alice);
+    const other = bob.name.toUpperCase();
+    const [before, failed, sent] = [words('1'), words('2'), words('3')];
+
+    const send = (text) => found.evaluate(([user, body]) => {
+      window.chat.send(user, body);
+    }, [other, text]);
+    const shown = (name) => found.evaluate((name) => {
+      const { user, messages, outbox } = window.chat.conversation(name);
+
+      return [user, ...[...messages, ...outbox].map(({ body }) => body)];
+    }, name);
+
+    await write(there, before);
+    await message(there, before, 'sent');
+    await call(found, 'start');
+    await online(found);
+
+    await found.route('**/api/v1/message/', (route) => route.abort());
+    await send(failed);
+    await eventually(() => found.evaluate((user) => window.chat
+      .conversation(user).outbox[0].state === 'failed', other), 'failed');
+    await found.unroute('**/api/v1/message/');
+    assert.deepEqual(await shown(other), [other, failed]);
+
+    for (const step of steps) {
+      await (step === 'send' ? send(sent) : call(found, 'older', other));
+      await eventually(async () => (await shown(other))[0] === bob.name,
+                       `known after ${step}()`);
+    }
+
+    await eventually(async () => (await found.evaluate((user) => window.chat
+      .conversation(user).outbox.length, other)) === 1, 'sent');
+
+    // nothing is lost on the way, not even what is still to be sent
+    assert.deepEqual((await shown(other)).slice(-3), [before, sent, failed]);
+    assert.deepEqual(await shown(bob.name), await shown(other));
+    assert.equal(await found.evaluate((user) => window.chat.conversations
+      .filter((found) => found.user.toLowerCase() === user.toLowerCase())
+      .length, other), 1, 'one in the list');
+  });
+}
+
+
 test('what fails: an outbox, a page, a request', async () => {
   const found = await library(alice);
   const there = await talk(bob, alice);
