@@ -385,11 +385,6 @@ ngx_chat_api_begin(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
     }
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     r->main->count++;
 
     ngx_chat_api_run(r);
@@ -437,6 +432,16 @@ ngx_chat_api_run(ngx_http_request_t *r)
     }
 
     /* a status, or NGX_ERROR */
+
+    /*
+     * A body that nobody reads is passed over only now: nginx's handler for
+     * that and those above, while a step waits, are of the same read event.
+     * Whatever is wrong with it, what has been done stands.
+     */
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
 
     ngx_http_finalize_request(r, ngx_chat_http_send(r, ctx, rc));
 }

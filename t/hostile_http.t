@@ -208,6 +208,68 @@ is(read_answer($socket, rest => \$rest)->{code}, 403, 'a refusal');
 like(read_answer($socket, rest => \$rest)->{body}, qr/"username":"u1"/,
      'nor when it is refused');
 
+# a body that is none hides no end: nothing is read on
+$socket = dial();
+$rest = '';
+send_all($socket, get('/api/v1/session/', 'Transfer-Encoding: chunked')
+                  . "zz\r\n" . get('/api/v1/session/'));
+like(read_answer($socket, rest => \$rest)->{head},
+     qr{\AHTTP/1.1 200 .*^Connection: close}ms, 'a body that is none');
+is(read_answer($socket, rest => \$rest)->{code}, 0, 'is the end');
+
+
+=== a body that comes while the answer is waited for
+--- server
+lingering_timeout 100ms;
+--- then
+@Workers = worker_pids();
+
+# by the zone they are known, so that nothing is asked of the database but what
+# the endpoint itself asks; of two queries the second waits
+my @sessions = map { token("u1.$_") } 1 .. 6;
+add_session('u1', token => $_) for @sessions;
+ask(wire(GET => '/api/v1/session/', as => $_)) for 'u1', @sessions;
+
+my $other = connect_db();
+$other->do('LOCK TABLES ' . join ', ', map { "$_ WRITE" }
+               qw(chat_session chat_message chat_conversation));
+
+my @asked = map {
+    my ($method, $path, $code, @as) = @$_;
+
+    # whole, in chunks, and begun along with the headers
+    map { { bytes => wire($method => $path, as => $as[$_] // 'u1',
+                          headers => [('Content-Length: 9',
+                                       'Transfer-Encoding: chunked',
+                                       'Content-Length: 12')[$_]])
+                     . ('', '', 'xyz')[$_],
+            rest => ('123456789', chunks('123456789'), '123456789')[$_],
+            name => "$method $path", code => $code } } 0 .. 2
+} [GET => '/api/v1/message/?target=u2', 200],
+  [GET => '/api/v1/conversation/', 200],
+  [DELETE => '/api/v1/session/', 204, @sessions[0 .. 2]],
+  [GET => '/logout/', 302, @sessions[3 .. 5]];
+
+for (@asked) {
+    $_->{socket} = dial();
+    send_all($_->{socket}, $_->{bytes});
+}
+
+settle();
+send_all($_->{socket}, $_->{rest} . get('/api/v1/session/')) for @asked;
+settle();
+$other->do('UNLOCK TABLES');
+
+for (@asked) {
+    my $rest = '';
+    my @codes = map { read_answer($_, rest => \$rest, seconds => 3)->{code} }
+                    ($_->{socket}) x 2;
+
+    is("@codes", "$_->{code} 200", "$_->{name}, and what is behind it");
+}
+
+all_is_well();
+
 
 === chunked
 --- then
