@@ -5,6 +5,8 @@
 # clients that leave, wholly or by half, and what must not stay behind
 
 use File::Temp qw(tempdir);
+use Digest::SHA;
+use IO::Select;
 use IO::Socket::UNIX;
 use Time::HiRes qw(time sleep);
 use Test::Nginx::Socket 'no_plan';
@@ -68,74 +70,121 @@ sub connections {
     return $n - 1;
 }
 
-# requests: one for each thing that can be asked, but for what ends sessions and
-# what computes hashes; all messages are from u1 to u2
+# asked: one for each thing that can be asked, as wire() and h2_request() take
+# it; all messages are from u1 to u2.  What ends sessions or changes passwords
+# needs new ones each time, and so is a function.
 
-sub requests {
-    my $json = '{"recipient":"u2","body":"x"}';
+sub asked {
     my $to = '/api/v1/message/';
+    my @json = (json => '{"recipient":"u2","body":"x"}');
+    my $login = '{"username":"u3","password":"correct horse"}';
     my @ws = ('Upgrade: websocket', 'Connection: Upgrade',
               'Sec-WebSocket-Version: 13',
               'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==');
 
     return (
-        map({ get('u1', $_) }
+        map({ [GET => $_, as => 'u1'] }
             map({ "/api/v1/$_" } '', qw(message/ message/1/ message/?after=0
                 message/?before=latest&target=u2 message/?page=9 user/ user/2/
                 user/?search=u conversation/ session/ nothing/)),
             '/', '/login/', '/static/style.css'),
-        map({ wire($_ => $to, as => 'u1') } qw(HEAD OPTIONS PUT)),
-        wire(GET => $to), wire(GET => '/'), wire(GET => '/logout/'),
+        map({ [$_ => $to, as => 'u1'] } qw(HEAD OPTIONS PUT)),
+        map({ [GET => $_] } $to, '/', '/logout/', '/chat/status',
+            '/chat/status/live', '/chat/status/ready'),
 
-        post('u1', 'u2', 'x'),
-        post('u1', 'nobody', 'x'),
-        wire(POST => $to, as => 'u1', form => 'recipient=u2&body=x'),
-        wire(POST => $to, as => 'u1', body => multipart(recipient => 'u2',
-                                                        body => 'x'),
-             type => 'multipart/form-data; boundary=b0undary'),
-        wire(POST => $to, as => 'u1', type => 'application/json',
-             headers => ['Transfer-Encoding: chunked'])
-        . sprintf("%x\r\n%s\r\n0\r\n\r\n", length $json, $json),
-        wire(POST => $to, as => 'u1', json => $json,
-             headers => ['Idempotency-Key: key']),
-        wire(POST => $to, as => 'u1', json => '{"recipient":"u2","body":"y"}',
-             headers => ['Idempotency-Key: key']),
-        wire(POST => $to, as => 'u1', json => '{'),
-        wire(POST => $to, json => $json),
-        wire(POST => '/api/v1/conversation/u1/read/', as => 'u2',
-             json => '{"id":1}'),
+        [POST => $to, as => 'u1', @json],
+        [POST => $to, as => 'u1', json => '{"recipient":"nobody","body":"x"}'],
+        [POST => $to, as => 'u1', form => 'recipient=u2&body=x'],
+        [POST => $to, as => 'u1', body => multipart(recipient => 'u2',
+                                                    body => 'x'),
+         type => 'multipart/form-data; boundary=b0undary'],
+        [POST => $to, as => 'u1', @json, chunked => 1],
+        [POST => $to, as => 'u1', @json, headers => ['Idempotency-Key: key']],
+        [POST => $to, as => 'u1', json => '{"recipient":"u2","body":"y"}',
+         headers => ['Idempotency-Key: key']],
+        [POST => $to, as => 'u1', json => '{'],
+        [POST => $to, @json],
+        [POST => '/api/v1/conversation/u1/read/', as => 'u2',
+         json => '{"id":1}'],
 
-        map({ wire(GET => '/ws', as => 'u3', headers => $_) }
+        [POST => '/api/v1/session/', json => $login],
+        [POST => '/login/', form => 'username=u3&password=correct+horse'],
+        sub { [DELETE => '/api/v1/session/', as => session('u3')] },
+        # what is sent along changes nothing
+        sub { [DELETE => '/api/v1/session/', as => session('u3'), @json] },
+        sub { [GET => '/logout/', as => session('u3')] },
+        sub { [POST => '/api/v1/password/', as => person(),
+               json => '{"old_password":"correct horse",'
+                       . '"new_password":"battery staple"}'] },
+
+        map({ [GET => '/ws', as => 'u3', headers => $_] }
             \@ws, ['Accept: text/event-stream'], []),
     );
 }
 
-# hard: what ends sessions and what computes hashes; each needs a new one
+sub fresh {
+    my ($asked) = @_;
 
-our $Token = 0;
-
-sub hard {
-    my ($token, $other) = map { 'gone-' . ++$Token } 1 .. 2;
-    my $old = '"old_password":"correct horse"';
-    my $login = '{"username":"u3","password":"correct horse"}';
-
-    add_session('u3', token => token($_)) for $token, $other;
-
-    return (
-        wire(DELETE => '/api/v1/session/', as => $token),
-        wire(GET => '/logout/', as => $other),
-        wire(POST => '/api/v1/session/', json => $login),
-        wire(POST => '/login/', form => 'username=u3&password=correct+horse'),
-        wire(POST => '/api/v1/password/', as => 'u4',
-             json => qq({$old,"new_password":"correct horse"})),
-    );
+    return ref $asked eq 'CODE' ? @{ $asked->() } : @$asked;
 }
 
-# points BYTES: at which to leave, as [BYTES SENT, SECONDS AFTER THEM]
+# session WHO: a new one, with an open socket
+
+our ($Number, @Sessions, @People);
+
+sub session {
+    my ($who) = @_;
+
+    my $token = token('gone-' . $Number++);
+    my $socket = dial();
+
+    add_session($who, token => $token);
+    send_all($socket, wire(GET => '/ws', as => $token, headers => [
+        'Upgrade: websocket', 'Connection: Upgrade',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']));
+    read_answer($socket)->{code} == 101 or die "no socket\n";
+
+    push @Sessions, { token => $token, socket => $socket, closed => 0 };
+
+    return $token;
+}
+
+# person: the session of a new one, who has another
+
+our $Cheap = crypt 'correct horse', '$y$jA.$saltsaltsalt';
+
+sub person {
+    my $name = 'gone-' . $Number++;
+
+    sql('INSERT INTO chat_user (username, password) VALUES (?, ?)', $name,
+        $Cheap);
+
+    push @People, { name => $name, kept => session($name),
+                    other => session($name) };
+
+    return $People[-1]{kept};
+}
+
+# given: a message, and hashes that many can be made of; one of more rounds than
+# the default is not dated, so that it stays, and one of less memory is cheap
+
+sub given {
+    ($Number, @Sessions, @People) = (0);
+    message(u1 => 'u2', 'first');
+    set_password('u3', $Cheap);
+}
+
+our @Late = (20, 35, 50, 70, 100, 150, 250);
+
+# points ASKED: at which to leave, as [BYTES, SECONDS AFTER THEM].  Who has a
+# hash computed may go later; these come first, or it would be computed behind
+# those of all the others.
 
 sub points {
-    my ($bytes) = @_;
+    my ($asked) = @_;
 
+    my $bytes = wire(fresh($asked));
     my $headers = index($bytes, "\r\n\r\n") + 4;
     my $length = length $bytes;
 
@@ -143,56 +192,62 @@ sub points {
         0, 1, 4, 12, 30, $headers / 2, $headers - 3, $headers - 1, $headers,
         $headers + 1, ($headers + $length) / 2, $length - 1;
 
-    return (map({ [$_, 0.001 * rand 3] } grep { $_ < $length }
-                sort { $a <=> $b } keys %points),
-            map({ [$length, $_ / 1000] } 0, 0.3, 0.6, 1, 1.5, 2, 3, 5, 8, 13));
+    return (map({ [wire(fresh($asked)), $_ && $_ / 1000] }
+                ($bytes =~ /password/ ? (undef, @Late) : ()),
+                0, 0.3, 0.6, 1, 1.5, 2, 3, 5, 8, 13),
+            map({ [substr(wire(fresh($asked)), 0, $_), 0.001 * rand 3] }
+                grep { $_ < $length } sort { $a <=> $b } keys %points));
 }
 
-# leave CONNECT, ROWS: each row is bytes to be sent, seconds after them, and
-# bytes sent before, whose answer comes first.  Many are under way at a time.
+# leave CONNECT, ROWS: each row is bytes to be sent, seconds after them (undef:
+# when there is an answer), and bytes sent before, whose answer comes first.
+# Many are under way at a time.
 
 sub leave {
     my ($connect, @rows) = @_;
 
-    my $left = 0;
+    my @open;
 
-    while (my @some = splice @rows, 0, 24) {
-        my @open;
+    # reset_until N: the next ones, when their time has come, until N are left
+    my $reset_until = sub {
+        my ($n) = @_;
 
-        for my $row (@some) {
-            my ($bytes, $seconds, $before) = @$row;
-            my $socket = $connect->();
+        @open = sort { $a->[1] <=> $b->[1] } @open;
 
-            if (defined $before) {
-                send_all($socket, $before);
-                read_answer($socket);
-            }
-
-            send_all($socket, $bytes);
-            push @open, [$socket, time() + $seconds];
-
-            # some are due while others still come
-            @open = grep { $_->[1] > time() || (reset_by_peer($_->[0]), 0) }
-                         @open;
-            $left++;
-        }
-
-        for (sort { $a->[1] <=> $b->[1] } @open) {
-            my $wait = $_->[1] - time();
+        while (@open && (@open > $n || $open[0][1] <= time())) {
+            my ($socket, $end) = @{ shift @open };
+            my $wait = $end - time();
 
             sleep $wait if $wait > 0;
-            reset_by_peer($_->[0]);
+            reset_by_peer($socket);
         }
+    };
+
+    for my $row (@rows) {
+        my ($bytes, $seconds, $before) = @$row;
+        my $socket = $connect->();
+
+        if (defined $before) {
+            send_all($socket, $before);
+            read_answer($socket);
+        }
+
+        send_all($socket, $bytes);
+        IO::Select->new($socket)->can_read(10) if !defined $seconds;
+        push @open, [$socket, time() + ($seconds // 0)];
+        $reset_until->(23);
     }
 
-    return $left;
+    $reset_until->(0);
+
+    return scalar @rows;
 }
 
 # leave_h2 QUESTIONS: the same of HTTP/2, with whole connections and with single
-# streams.  Each question is what h2_request() takes.
+# streams.  What is asked is as of asked().
 
-our $Json = '{"recipient":"u2","body":"x"}';
-our @Send = [POST => '/api/v1/message/', as => 'u1', json => $Json];
+our @Send = [POST => '/api/v1/message/', as => 'u1',
+             json => '{"recipient":"u2","body":"x"}'];
 
 sub leave_h2 {
     my (@asked) = @_;
@@ -203,21 +258,25 @@ sub leave_h2 {
     my (@rows, @late);
 
     for my $asked (@asked) {
-        my $one = h2_begin() . h2_request(1, @$asked);
+        my $one = sub { h2_begin() . h2_request(1, fresh($asked)) };
         my ($all, $some) = (h2_begin(), h2_begin());
+        my @same = fresh($asked);
+        my $length = length $one->();
 
         for my $n (0 .. 9) {
-            my $stream = h2_request(2 * $n + 1, @{ $n % 2 ? $asked
-                                                   : $asked[rand @asked] });
+            my $stream =
+                h2_request(2 * $n + 1,
+                           $n % 2 ? @same : fresh($asked[rand @asked]));
 
             $all .= $stream;
             $some .= $stream . ($n % 3 ? '' : $cancel->($n));
         }
 
         push @rows,
-            map({ [substr($one, 0, length($one) * $_ / 12), 0.001 * rand 3] }
+            map({ [substr($one->(), 0, $length * $_ / 12), 0.001 * rand 3] }
                 0 .. 11),
-            map({ [$one, $_ / 1000] } 0, 0.5, 1, 2, 4, 8),
+            map({ [$one->(), $_ / 1000] }
+                ("@same" =~ /password/ ? @Late : ()), 0, 0.5, 1, 2, 4, 8),
             map({ [$some, $_ / 1000] } 0, 1, 3, 9),
             [$all . $bye, 0.002];
 
@@ -263,6 +322,65 @@ sub told {
             scalar grep { $_ > 2 } values %times);
 }
 
+# sockets: how many of those of sessions are open; nothing but their end comes
+
+sub sockets {
+    for (@Sessions) {
+        my $n = sysread $_->{socket}, my $bytes, 100;
+
+        $_->{closed} = 1 if defined $n && !$n;
+    }
+
+    return scalar grep { !$_->{closed} } @Sessions;
+}
+
+# all_or_nothing: each session is there, for the database, its socket and the
+# zone, or for none of them; and a password that was changed has ended the other
+# session of its person
+
+sub all_or_nothing {
+    my (%there, @wrong);
+
+    wait_until {
+        %there = map { $_ => 1 }
+                     sql('SELECT LOWER(HEX(token_hash)) FROM chat_session');
+        $_->{there} = $there{ Digest::SHA::sha256_hex($_->{token}) } // 0
+            for @Sessions;
+
+        sockets();
+        @wrong = grep { $_->{there} == $_->{closed} } @Sessions;
+        !@wrong;
+    };
+
+    is(join(' ', map { $_->{token} } @wrong), '',
+       'a session ends with its socket');
+
+    my $client = dial();
+
+    @wrong = grep {
+        send_all($client, get($_->{token}, '/api/v1/session/'));
+        read_answer($client)->{code} != ($_->{there} ? 200 : 403);
+    } @Sessions;
+    is(join(' ', map { $_->{token} } @wrong), '', 'for everybody');
+    close $client;
+
+    my %session = map { ($_->{token} => $_->{there}) } @Sessions;
+    my %password = sql("SELECT username, password FROM chat_user
+                        WHERE username LIKE 'gone-%'");
+
+    @wrong = grep { !$session{ $_->{kept} }
+                    || $session{ $_->{other} }
+                       != ($password{ $_->{name} } eq $Cheap) } @People;
+    is(join(' ', map { $_->{name} } @wrong), '', 'and as their password is');
+
+    # those that were cut off have not
+    cmp_ok(scalar(grep { !$_->{there} } @Sessions), '>', 0, 'some have ended');
+    cmp_ok(scalar(grep { $_ ne $Cheap } values %password), '>', 0,
+           'some were changed');
+
+    close $_->{socket} for splice @Sessions;
+}
+
 # all_is_well WORKERS, SOCKET, BEFORE: nobody has died, what is stored has been
 # told to SOCKET, nothing is left of the connections, and all kinds of requests
 # are answered.  A connection that is reset while nginx passes over the rest of
@@ -272,8 +390,9 @@ sub told {
 sub all_is_well {
     my ($workers, $socket, $before) = @_;
 
-    ok(wait_until { connections() == $before }, 'no connection stays')
-        or diag(connections() . " and not $before");
+    ok(wait_until { connections() == $before + sockets() },
+       'no connection stays')
+        or diag(connections() . " and not $before + " . sockets());
 
     my @ids = sort { $a <=> $b }
                    sql('SELECT id FROM chat_message WHERE id > 1');
@@ -291,8 +410,11 @@ sub all_is_well {
            'nchan has answered');
 
     my @silent = grep { !talk($_, head => 1)->{code} }
-                 grep { !m{\AGET /ws(?!.*^(Upgrade|Accept))}ms } requests();
+                 grep { !m{\AGET /ws(?!.*^(Upgrade|Accept))}ms }
+                 map { wire(fresh($_)) } asked();
     is("@silent", '', 'all requests are answered');
+
+    all_or_nothing();
 
     return scalar @ids;
 }
@@ -403,7 +525,7 @@ chat publish to "/chat/publish" failed with status 504
 location = /status { stub_status; }
 keepalive_timeout 2s;
 --- given
-message(u1 => 'u2', 'first');
+given();
 --- timeout: 60
 --- then
 my @workers = worker_pids();
@@ -411,21 +533,86 @@ my $socket = listener();
 my $before = connections();
 my $left = 0;
 
-for my $round (1 .. 3) {
-    my @rows = map { my $bytes = $_;
-                     map { [substr($bytes, 0, $_->[0]), $_->[1]] }
-                         points($bytes) } requests();
-
-    $left += leave(\&dial, @rows);
-}
-
-# no more of these than hashes can be computed
-$left += leave(\&dial, map { [substr($_, 0, length($_) * rand), 0.001],
-                             [$_, 0.02 * rand] } hard()) for 1 .. 12;
+$left += leave(\&dial, map { points($_) } asked()) for 1 .. 3;
 
 cmp_ok($left, '>', 2000, 'thousands have left') or diag($left);
 cmp_ok(all_is_well(\@workers, $socket, $before), '>', 100,
        'many sends were stored');
+
+
+=== while it is looked up who is calling
+--- server
+location = /status { stub_status; }
+keepalive_timeout 2s;
+--- api
+chat_session_check 0;
+--- given
+given();
+--- timeout: 60
+--- then
+my @workers = worker_pids();
+my $socket = listener();
+my $before = connections();
+
+my $left = leave(\&dial, map { points($_) } asked());
+
+cmp_ok($left, '>', 700, 'hundreds have left') or diag($left);
+cmp_ok(all_is_well(\@workers, $socket, $before), '>', 30,
+       'many sends were stored');
+
+
+=== a log-out, or a change of password, that the database has begun
+--- given
+given();
+--- then
+my @workers = worker_pids();
+my @ended = map { session('u3') } 1 .. 3;
+my @changed = map { person() } 1 .. 2;
+
+my $other = connect_db();
+$other->begin_work;
+$other->do('SELECT * FROM chat_session FOR UPDATE');
+
+my $leaving = sub {
+    my $client = dial();
+    send_all($client, wire(@_));
+    return $client;
+};
+
+my @clients = map {
+    $leaving->(POST => '/api/v1/password/', as => $_,
+               json => '{"old_password":"correct horse",'
+                       . '"new_password":"battery staple"}')
+} @changed;
+
+# when there are hashes, not before
+ok(wait_until { !sql("SELECT COUNT(*) FROM chat_user
+                      WHERE username LIKE 'gone-%' FOR UPDATE SKIP LOCKED") },
+   'passwords are changed');
+
+# also one whose body is still to come
+push @clients,
+    $leaving->(DELETE => '/api/v1/session/', as => $ended[0]),
+    $leaving->(GET => '/logout/', as => $ended[1]),
+    $leaving->(DELETE => '/api/v1/session/', as => $ended[2],
+               headers => ['Content-Length: 9']);
+settle();
+
+# by half, then wholly
+shutdown $_, 1 for @clients;
+settle(0.1);
+reset_by_peer(@clients);
+settle();
+
+is(scalar sql("SELECT COUNT(*) FROM chat_user WHERE password = '$Cheap'"), 3,
+   'not yet committed');
+$other->rollback;
+
+ok(wait_until { sql('SELECT COUNT(*) FROM chat_session') == 4 + 2 },
+   'all is done');
+all_or_nothing();
+is_deeply([worker_pids()], \@workers, 'the workers are the same');
+is(exits(), '', 'none has died');
 
 
 === kept connections, and requests one behind the other
@@ -433,7 +620,7 @@ cmp_ok(all_is_well(\@workers, $socket, $before), '>', 100,
 location = /status { stub_status; }
 keepalive_timeout 2s;
 --- given
-message(u1 => 'u2', 'first');
+given();
 --- timeout: 60
 --- then
 my @workers = worker_pids();
@@ -443,16 +630,14 @@ my $before = connections();
 my $first = get('u1', '/api/v1/session/');
 my @rows;
 
-for my $bytes (requests()) {
-    my @points = points($bytes);
-
-    push @rows, map({ [substr($bytes, 0, $_->[0]), $_->[1], $first] } @points);
+for my $asked (asked()) {
+    push @rows, map({ [@$_, $first] } points($asked));
 
     # behind others, and before them
-    push @rows, map({ [$first . post('u1', 'u2', 'x')
-                       . substr($bytes, 0, $_->[0]), $_->[1]] } @points);
-    push @rows, map({ [$bytes . post('u1', 'u2', 'x') . $first . $bytes,
-                       $_->[1]] } @points);
+    push @rows, map({ [$first . post('u1', 'u2', 'x') . $_->[0], $_->[1]] }
+                    points($asked));
+    push @rows, map({ [wire(fresh($asked)) . post('u1', 'u2', 'x') . $first
+                       . wire(fresh($asked)), 0.001 * $_ * $_] } 0 .. 9);
 }
 
 my $left = leave(\&dial, @rows);
@@ -467,25 +652,20 @@ cmp_ok(all_is_well(\@workers, $socket, $before), '>', 100,
 location = /status { stub_status; }
 keepalive_timeout 2s;
 --- given
-message(u1 => 'u2', 'first');
+given();
 --- change
 s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
+s{(allow +)::1}{$1unix:} or die;
 --- timeout: 60
 --- then
 my @workers = worker_pids();
 my $socket = listener();
 my $before = connections();
 
-my @asked = (
-    map({ [GET => "/api/v1/$_", as => 'u1'] }
-        qw(message/ message/1/ message/?after=0 user/ conversation/ session/)),
-    [GET => '/'],
-    [POST => '/api/v1/message/', json => $Json],
-    [POST => '/api/v1/conversation/u1/read/', as => 'u2', json => '{"id":1}'],
-    @Send,
-);
+# but for who listens, below
+my @asked = grep { (fresh($_))[1] ne '/ws' } asked();
 
-cmp_ok(leave_h2(@asked) + leave_h2(@asked), '>', 500, 'hundreds have left');
+cmp_ok(leave_h2(@asked), '>', 1000, 'thousands have left');
 # a slow machine is left before it has stored
 cmp_ok(all_is_well(\@workers, $socket, $before), '>', 30,
        'many sends were stored');
@@ -503,8 +683,8 @@ my @workers = worker_pids();
 my $socket = listener();
 my $before = connections();
 
-my @asked = ([GET => '/ws', as => 'u3', headers => ['accept',
-                                                    'text/event-stream']],
+my @asked = ([GET => '/ws', as => 'u3',
+              headers => ['Accept: text/event-stream']],
              [GET => '/ws', as => 'u3'], @Send);
 
 cmp_ok(leave_h2(@asked) + leave_h2(@asked), '>', 100, 'many have left');
@@ -531,7 +711,7 @@ s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 my $before = connections();
 
 leave_h2([GET => '/ws', as => 'u3',
-          headers => ['accept', 'text/event-stream']],
+          headers => ['Accept: text/event-stream']],
          [GET => '/ws', as => 'u3']) for 1 .. 4;
 
 ok(wait_until { connections() == $before }, 'no connection stays')
@@ -543,7 +723,7 @@ ok(wait_until { connections() == $before }, 'no connection stays')
 location = /status { stub_status; }
 keepalive_timeout 2s;
 --- given
-message(u1 => 'u2', 'first');
+given();
 --- change
 s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 --- then

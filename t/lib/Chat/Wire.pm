@@ -34,17 +34,13 @@ my $kept;
 
 
 # wire METHOD => PATH, as => WHO, headers => [LINES], version => '1.1',
-# json => BYTES, form => BYTES, or type => TYPE with body => BYTES
+# json => BYTES, form => BYTES, or type => TYPE with body => BYTES, and
+# chunked => 1 for a body without a length
 
 sub wire {
     my ($method, $path, %option) = @_;
 
-    my ($type, $body) = @option{qw(type body)};
-
-    ($type, $body) = ('application/json', $option{json})
-        if defined $option{json};
-    ($type, $body) = ('application/x-www-form-urlencoded', $option{form})
-        if defined $option{form};
+    my ($type, $body) = type_and_body(%option);
 
     my @lines = ("$method $path HTTP/" . ($option{version} // '1.1'),
                  'Host: localhost');
@@ -53,9 +49,27 @@ sub wire {
         if length($option{as} // '');
     push @lines, "Content-Type: $type" if defined $type;
     push @lines, @{ $option{headers} // [] };
-    push @lines, 'Content-Length: ' . length $body if defined $body;
+
+    if ($option{chunked}) {
+        push @lines, 'Transfer-Encoding: chunked';
+        $body = sprintf "%x\r\n%s\r\n0\r\n\r\n", length $body, $body;
+
+    } elsif (defined $body) {
+        push @lines, 'Content-Length: ' . length $body;
+    }
 
     return join("\r\n", @lines, '', '') . ($body // '');
+}
+
+
+sub type_and_body {
+    my (%option) = @_;
+
+    return ('application/json', $option{json}) if defined $option{json};
+    return ('application/x-www-form-urlencoded', $option{form})
+        if defined $option{form};
+
+    return @option{qw(type body)};
 }
 
 
@@ -263,29 +277,46 @@ sub h2_begin {
 }
 
 
-# h2_request STREAM, METHOD => PATH, as => WHO, headers => [NAME, VALUE, ...],
-# json => BYTES
+# h2_request STREAM, METHOD => PATH, OPTIONS: those of wire()
 
 sub h2_request {
     my ($stream, $method, $path, %option) = @_;
 
-    my @headers = (':method' => $method, ':scheme' => 'http',
-                   ':path' => $path, ':authority' => 'localhost',
-                   @{ $option{headers} // [] });
-    my $json = $option{json};
+    my ($type, $body) = type_and_body(%option);
 
-    push @headers, cookie => 'sessionid=' . token($option{as})
-        if defined $option{as};
-    push @headers, 'content-type' => 'application/json' if defined $json;
+    my @headers = ([':method', $method], [':scheme', 'http'],
+                   [':path', $path], [':authority', 'localhost'],
+                   map { [lc $1, $2] if /\A([^:]+): *(.*)\z/s }
+                       @{ $option{headers} // [] });
 
-    my $block = '';
+    push @headers, ['cookie', 'sessionid=' . token($option{as})]
+        if length($option{as} // '');
+    push @headers, ['content-type', $type] if defined $type;
 
-    while (my ($name, $value) = splice @headers, 0, 2) {
-        $block .= pack 'C C/a* C/a*', 0, $name, $value;
+    my $block = join '', map { "\0" . h2_string($_->[0]) . h2_string($_->[1]) }
+                             @headers;
+
+    return frame(1, defined $body ? 4 : 5, $stream, $block)
+           . (defined $body ? frame(0, 1, $stream, $body) : '');
+}
+
+
+# h2_string BYTES: with their length in front (RFC 7541, 5.1 and 5.2)
+
+sub h2_string {
+    my ($bytes) = @_;
+
+    my $length = length $bytes;
+
+    return chr($length) . $bytes if $length < 127;
+
+    my $prefix = "\x7f";
+
+    for ($length -= 127; $length > 127; $length >>= 7) {
+        $prefix .= chr($length & 127 | 128);
     }
 
-    return frame(1, defined $json ? 4 : 5, $stream, $block)
-           . (defined $json ? frame(0, 1, $stream, $json) : '');
+    return $prefix . chr($length) . $bytes;
 }
 
 
