@@ -15,6 +15,7 @@
 
 #define NGX_CHAT_DB_BACKOFF      100      /* ms, doubles with each failure */
 #define NGX_CHAT_DB_MAX_BACKOFF  2000
+#define NGX_CHAT_DB_FULL         1000     /* ms, full for all: it is left */
 #define NGX_CHAT_DB_SLIGHT_LAG   1000     /* ms, no replica is without */
 #define NGX_CHAT_DB_LONG_LAG     3000     /* ms, then another is tried */
 #define NGX_CHAT_DB_LAG_OVER     10000    /* ms without news of it */
@@ -46,6 +47,7 @@ static void ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
     const char *reason);
 static ngx_int_t ngx_chat_db_leave(ngx_chat_db_conn_t *conn,
     ngx_uint_t errcode, const char *reason, ngx_uint_t anyway);
+static void ngx_chat_db_moved(ngx_chat_db_t *db);
 static ngx_str_t *ngx_chat_db_server_name(ngx_chat_db_t *db, ngx_uint_t n);
 static const char *ngx_chat_db_title(ngx_chat_db_t *db);
 
@@ -304,11 +306,13 @@ ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
 
     ngx_chat_db_servers_answered(&db->servers, conn->server);
 
-    if (db->backoff) {
+    if (db->away_told) {
         ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
                       "chat: the %s is back", ngx_chat_db_title(db));
-        db->backoff = 0;
+        db->away_told = 0;
     }
+
+    db->backoff = 0;
 
     conn->since = ngx_current_msec;
 
@@ -423,6 +427,8 @@ ngx_chat_db_lags_long(ngx_chat_db_t *db, ngx_uint_t server)
     if (ngx_chat_db_servers_leave(&db->servers, server, 0) == NGX_OK) {
         db->lags = 0;
         db->rest = 0;
+
+        ngx_chat_db_moved(db);
     }
 }
 
@@ -639,15 +645,25 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
     const char *reason)
 {
     ngx_uint_t      level;
+    ngx_msec_t      since;
     ngx_chat_db_t  *db;
 
     db = conn->db;
 
     ngx_chat_db_count(db, NGX_CHAT_COUNT_DB_CONNECT_FAILED);
 
-    /* if others still work there, the reason is not the server's end */
+    /*
+     * If others still work there, the reason is not the server's end.  One that
+     * has no place for more says so at once, sooner than it answers them.
+     */
 
-    if (!ngx_chat_db_servers_answering(&db->servers, conn->server, conn->begin)
+    since = conn->begin;
+
+    if (ngx_chat_db_error(errcode)->action == NGX_CHAT_DB_UNFIT) {
+        since -= NGX_CHAT_DB_FULL;
+    }
+
+    if (!ngx_chat_db_servers_answering(&db->servers, conn->server, since)
         && ngx_chat_db_leave(conn, errcode, reason, 1) == NGX_OK)
     {
         ngx_chat_db_close(conn);
@@ -656,14 +672,15 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     /* a reason is told once, not at each try */
 
-    level = (db->backoff && db->errcode == errcode) ? NGX_LOG_INFO
-                                                    : NGX_LOG_ERR;
+    level = (db->away_told && db->errcode == errcode) ? NGX_LOG_INFO
+                                                      : NGX_LOG_ERR;
 
     ngx_log_error(level, db->log, 0,
                   "chat: the %s is out of reach: %s, error %ui",
                   ngx_chat_db_title(db), reason, errcode);
 
     db->errcode = errcode;
+    db->away_told = 1;
 
     db->backoff = db->backoff ? ngx_min(db->backoff * 2,
                                         NGX_CHAT_DB_MAX_BACKOFF)
@@ -699,7 +716,26 @@ ngx_chat_db_leave(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
                   ngx_chat_db_server_name(db, db->servers.current),
                   reason, errcode);
 
+    ngx_chat_db_moved(db);
+
     return NGX_OK;
+}
+
+
+/*
+ * Whatever this worker has met elsewhere, it need not wait.  One that it has
+ * seen fail lately is tried with care, though: others may be at a loss, too,
+ * and go from one to the next.
+ */
+
+static void
+ngx_chat_db_moved(ngx_chat_db_t *db)
+{
+    db->retry_at = ngx_current_msec;
+
+    if (ngx_chat_db_servers_rested(&db->servers, db->servers.current)) {
+        db->backoff = 0;
+    }
 }
 
 
@@ -742,8 +778,7 @@ ngx_chat_db_follow(ngx_chat_db_t *db)
                       ngx_chat_db_title(db),
                       ngx_chat_db_server_name(db, db->servers.current));
 
-        /* whatever this worker has met elsewhere */
-        db->retry_at = ngx_current_msec;
+        ngx_chat_db_moved(db);
     }
 
     for (i = 0; i < db->conf->connections; i++) {
@@ -786,6 +821,11 @@ ngx_chat_db_close(ngx_chat_db_conn_t *conn)
 
     } else {
         db->connected--;
+
+        if (db->connected == 0) {
+            /* that no more were let in says nothing about the next */
+            db->backoff = 0;
+        }
 
         if (!ngx_exiting && !ngx_terminate && !ngx_quit) {
             ngx_chat_db_count(db, NGX_CHAT_COUNT_DB_LOST);

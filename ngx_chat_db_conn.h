@@ -115,7 +115,8 @@ struct ngx_chat_db_s {
 
     ngx_uint_t                  opening;  /* connections, 0 or 1 */
     ngx_uint_t                  errcode;  /* of the last connect that failed */
-    ngx_msec_t                  backoff;  /* 0: the last connect went well */
+    ngx_msec_t                  backoff;  /* 0: the last connect went well,
+                                             or others failed elsewhere */
     ngx_msec_t                  retry_at; /* no connect until then */
 
     ngx_uint_t                  connected;  /* connections */
@@ -131,6 +132,7 @@ struct ngx_chat_db_s {
     ngx_msec_t                  rest_until;
     ngx_msec_t                  lags_since;
     ngx_msec_t                  lagged_at;    /* last */
+    unsigned                    away_told:1;  /* that it is out of reach */
     unsigned                    lags:1;       /* since, without a success */
     unsigned                    lag_told:1;
     unsigned                    lagging:1;    /* what is missed now is so */

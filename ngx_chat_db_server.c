@@ -139,10 +139,9 @@ static ngx_uint_t
 ngx_chat_db_servers_next(ngx_chat_db_servers_t *servers, ngx_uint_t n,
     ngx_uint_t *rested)
 {
-    ngx_uint_t   i, next;
-    ngx_msec_t   ago, most, *failed;
+    ngx_uint_t  i, next;
+    ngx_msec_t  ago, most;
 
-    failed = servers->failed;
     next = n;
     most = 0;
     *rested = 1;
@@ -153,11 +152,11 @@ ngx_chat_db_servers_next(ngx_chat_db_servers_t *servers, ngx_uint_t n,
             continue;
         }
 
-        ago = ngx_current_msec - failed[i];
-
-        if (failed[i] == 0 || ago >= NGX_CHAT_DB_SERVER_REST) {
+        if (ngx_chat_db_servers_rested(servers, i)) {
             return i;
         }
+
+        ago = ngx_current_msec - servers->failed[i];
 
         if (next == n || ago > most) {
             next = i;
@@ -168,6 +167,14 @@ ngx_chat_db_servers_next(ngx_chat_db_servers_t *servers, ngx_uint_t n,
     *rested = 0;
 
     return next;
+}
+
+
+ngx_uint_t
+ngx_chat_db_servers_rested(ngx_chat_db_servers_t *servers, ngx_uint_t n)
+{
+    return servers->failed[n] == 0
+           || ngx_current_msec - servers->failed[n] >= NGX_CHAT_DB_SERVER_REST;
 }
 
 

@@ -67,6 +67,10 @@ ngx_int_t ngx_chat_db_servers_follow(ngx_chat_db_servers_t *servers);
 ngx_int_t ngx_chat_db_servers_leave(ngx_chat_db_servers_t *servers,
     ngx_uint_t n, ngx_uint_t anyway);
 
+/* server "n" has not failed lately, as far as this process knows */
+ngx_uint_t ngx_chat_db_servers_rested(ngx_chat_db_servers_t *servers,
+    ngx_uint_t n);
+
 /* the server has answered; and whether it has, to anybody, after "since" */
 void ngx_chat_db_servers_answered(ngx_chat_db_servers_t *servers,
     ngx_uint_t n);

@@ -1,0 +1,227 @@
+#
+# Copyright (C) ngx_chat contributors
+#
+
+# Two servers in chat_db, of which one may not be written to, or lets nobody
+# else in, or is gone: what becomes of requests until the other is in use.
+
+use Test::Nginx::Socket 'no_plan';
+use Time::HiRes qw(time);
+use Chat::Server;
+
+our ($one, $two);
+
+BEGIN {
+    $two = Chat::Server->new;
+    $one = Chat::Server->new;
+}
+
+use Chat;
+
+our $number = 0;
+our $settings = 'chat_db_timeout 3s; chat_db_connect_timeout 500ms;';
+
+
+# begin ROLES: each "primary" or "replica", that is read-only; the second server
+# has the same people and sessions as the first, and neither has a message
+
+sub begin {
+    my (@roles) = @_;
+
+    $number = 0;
+    limit(0);
+
+    for my $server ($one, $two) {
+        $server->sql('SET GLOBAL read_only = '
+                     . (shift @roles eq 'replica' ? 1 : 0));
+    }
+
+    my $rows = $one->sql(
+        "SELECT CONCAT('INSERT INTO chat_user (id, username, password)',
+                       ' VALUES (', id, ', ', QUOTE(username), ', ',
+                       QUOTE(password), ');')
+         FROM chat.chat_user
+         UNION ALL
+         SELECT CONCAT('INSERT INTO chat_session VALUES (UNHEX(''',
+                       HEX(token_hash), '''), ', user_id, ', ',
+                       QUOTE(created_at), ', ', QUOTE(expires_at), ');')
+         FROM chat.chat_session");
+
+    $two->sql('USE chat; '
+              . join('', map { "DELETE FROM $_;" }
+                         qw(chat_writing chat_session chat_conversation
+                            chat_message chat_user))
+              . $rows);
+}
+
+
+# limit N: so many connections of the module's the first server takes
+
+sub limit {
+    my ($n) = @_;
+
+    $one->sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS $n");
+}
+
+
+# burst N, [READS]: statuses of so many sends, and reads, all at once
+
+sub burst {
+    my ($n, $reads) = @_;
+
+    my %codes;
+    my $open = $n + ($reads // 0);
+
+    my $count = sub { $codes{ $_[0] && $_[0]->code // 0 }++; $open-- };
+
+    request('u1', POST => '/api/v1/message/',
+            { recipient => 'u2', body => 'text ' . ++$number })
+        ->then($count, $count) for 1 .. $n;
+    request('u1', GET => '/api/v1/message/')
+        ->then($count, $count) for 1 .. $reads // 0;
+
+    wait_until { !$open };
+
+    return join ', ', map { "$codes{$_} times $_" } sort keys %codes;
+}
+
+
+# refuses N: the first server has taken no further connection so often, by
+# which the pause until the next try has become longer
+
+sub refuses {
+    my ($n) = @_;
+
+    ok(wait_until(sub { burst(10, 10); told('error 1226') >= $n }),
+       'no further connection is let in');
+    cmp_ok(told('\[error\].* out of reach: .*error 1226'), '<=', 2,
+           'told once by each worker');
+    is(told('is left for'), 0, 'which is no reason to leave');
+}
+
+
+sub told {
+    my ($pattern) = @_;
+
+    return scalar(() = error_log() =~ /$pattern/g);
+}
+
+run_tests();
+
+
+__DATA__
+
+=== no further connection, then read-only: nobody waits for the next try
+--- http eval: $::settings
+--- workers: 1
+--- change
+s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
+--- given
+begin('primary', 'primary');
+--- then
+is(burst(1), '1 times 201', 'all well');
+limit(1);
+refuses(5);
+$one->sql('SET GLOBAL read_only = 1');
+
+my $begin = time;
+is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
+cmp_ok(time - $begin, '<', 1, 'nor waits');
+is(told('\[error\].* server "unix:\S+" is left for "unix:\S+": it is read-only, error 1290'),
+   1, 'the server is left');
+is(told('\[notice\].* the database is back'), 1, 'there is one to be reached');
+
+
+=== the same for the worker that follows
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
+--- given
+begin('primary', 'primary');
+--- then
+is(burst(1), '1 times 201', 'all well');
+limit(2);
+refuses(10);
+$one->sql('SET GLOBAL read_only = 1');
+
+my $begin = time;
+is(burst(40, 40), '40 times 200, 40 times 201', 'no request fails');
+cmp_ok(time - $begin, '<', 1, 'nor waits');
+
+
+=== the same when it is gone
+--- http eval: $::settings
+--- workers: 1
+--- change
+s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
+--- given
+begin('primary', 'primary');
+--- then
+is(burst(1), '1 times 201', 'all well');
+limit(1);
+refuses(5);
+$one->end('KILL');
+
+my $begin = time;
+is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
+cmp_ok(time - $begin, '<', 1, 'nor waits');
+$one->start;
+
+
+=== the first of the list is read-only: the next is used
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
+--- given
+begin('replica', 'primary');
+--- then
+is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
+cmp_ok(told('\[error\].* is left for "unix:' . quotemeta($two->{socket})
+            . '": it is read-only, error 0'),
+       '>=', 1, 'told');
+is($one->sql('SELECT COUNT(*) FROM chat.chat_message'), 0, 'nothing is there');
+is($two->sql('SELECT COUNT(*) FROM chat.chat_message'), 20, 'but here');
+
+
+=== all are read-only: 503 at once, until one is made a primary
+--- http eval: $::settings
+--- change
+s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
+--- given
+begin('replica', 'replica');
+--- then
+my $none = sub {
+    for (1 .. 10) {
+        my $begin = time;
+        my $res = api('u1', POST => '/api/v1/message/',
+                      { recipient => 'u2', body => 'none' });
+        is($res->code, 503, 'none');
+        like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
+        cmp_ok(time - $begin, '<', 1, 'at once');
+        settle(0.1);
+    }
+};
+
+# all workers, three times in a row
+my $again = sub {
+    my $begin = time;
+
+    ok(wait_until(sub { 3 == grep { burst(16) eq '16 times 201' } 1 .. 3 }, 8),
+       "$_[0]: sends go on by themselves");
+    diag(sprintf '%s: after %.1f s', $_[0], time - $begin);
+};
+
+$none->();
+$two->sql('SET GLOBAL read_only = 0');
+$again->('the second');
+
+my $count = $two->sql('SELECT COUNT(*) FROM chat.chat_message');
+
+# with connections that are open
+$two->sql('SET GLOBAL read_only = 1');
+$none->();
+$one->sql('SET GLOBAL read_only = 0');
+$again->('the first');
+
+is($two->sql('SELECT COUNT(*) FROM chat.chat_message'), $count,
+   'nothing is stored by one that is read-only');
