@@ -116,6 +116,11 @@ ngx_chat_replica_choose(ngx_chat_replica_t *replica, ngx_chat_db_t *primary,
         if (rc == NGX_OK) {
             replica->wanted = job->need;
             ngx_chat_replica_ask(replica, 0);
+
+            if (!replica->asking) {
+                /* nobody would wake who waits */
+                rc = NGX_DECLINED;
+            }
         }
 
     } else {
@@ -275,6 +280,10 @@ ngx_chat_replica_answered(ngx_chat_db_job_t *job)
 
     if (replica->wanted > replica->question.number) {
         ngx_chat_replica_ask(replica, 0);
+
+        if (!replica->asking) {
+            ngx_chat_db_replica_wake(replica->db, 0);
+        }
     }
 }
 

@@ -443,6 +443,26 @@ cmp_ok($questions, '<', 40, 'but fewer');
 diag("$questions questions");
 $slow->pass;
 
+# a question that cannot be put: nobody waits for its answer
+$before = reads();
+$slow->refuse;
+list('u1');
+my ($begin, $longest) = (time, 0);
+
+# as long as answers are not too old
+while (time < $begin + 2) {
+    my $since = time;
+
+    list('u1');
+    $longest = time - $since if time - $since > $longest;
+    settle(0.02);
+}
+
+cmp_ok($longest, '<', 0.7, 'none waits');
+cmp_ok(reads()->{unavailable}, '>', $before->{unavailable}, 'counted');
+$slow->pass;
+by_replica('u1');
+
 
 === after a reload, with what one has sent before
 --- http eval: $::far
