@@ -6,6 +6,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_event.h>
 #include "ngx_chat_mysql.h"
 #include "ngx_chat_mysql_tls.h"
 
@@ -36,6 +37,9 @@
 
 /* more than any statement asks for */
 #define NGX_CHAT_MYSQL_FIELDS  16
+
+/* ms, of Oracle's library: how often it is asked whether TCP is connected */
+#define NGX_CHAT_MYSQL_TCP     20
 
 
 typedef enum {
@@ -90,6 +94,7 @@ static ngx_int_t ngx_chat_mysql_tls(ngx_chat_mysql_t *my);
 #else
 static enum net_async_status ngx_chat_mysql_step(ngx_chat_mysql_t *my);
 static ngx_uint_t ngx_chat_mysql_pending(ngx_chat_mysql_t *my);
+static ngx_uint_t ngx_chat_mysql_unconnected(ngx_chat_mysql_t *my);
 #endif
 
 
@@ -641,6 +646,11 @@ ngx_chat_mysql_call(ngx_chat_mysql_t *my, ngx_uint_t ready)
         return NGX_OK;
 
     case NET_ASYNC_NOT_READY:
+
+        if (ngx_chat_mysql_unconnected(my)) {
+            ngx_add_timer(my->ready, NGX_CHAT_MYSQL_TCP);
+        }
+
         return NGX_AGAIN;
 
     case NET_ASYNC_COMPLETE_NO_MORE_RESULTS:
@@ -698,6 +708,10 @@ ngx_chat_mysql_pending(ngx_chat_mysql_t *my)
 {
     struct pollfd  pfd;
 
+    if (ngx_chat_mysql_unconnected(my)) {
+        return 0;
+    }
+
     pfd.fd = ngx_chat_mysql_fd(my);
     pfd.events = POLLIN|POLLOUT;
     pfd.revents = 0;
@@ -707,18 +721,41 @@ ngx_chat_mysql_pending(ngx_chat_mysql_t *my)
 }
 
 
+/*
+ * The library shows its socket, and has a buffer for it, when TCP is connected.
+ * Before that "fd" is 0, which is somebody else's, and each step waits for a
+ * millisecond by itself.
+ */
+
+static ngx_uint_t
+ngx_chat_mysql_unconnected(ngx_chat_mysql_t *my)
+{
+    return my->op == NGX_CHAT_MYSQL_CONNECT && my->handle->net.buff == NULL;
+}
+
+
 static void
 ngx_chat_mysql_abandon(ngx_chat_mysql_t *my)
 {
+    if (my->ready->timer_set) {
+        ngx_del_timer(my->ready);
+    }
+
     /* mysql_close() frees what an unfinished call holds */
 
-    (void) shutdown(ngx_chat_mysql_fd(my), SHUT_RDWR);
+    if (!ngx_chat_mysql_unconnected(my)) {
+        (void) shutdown(ngx_chat_mysql_fd(my), SHUT_RDWR);
+    }
 }
 
 
 ngx_uint_t
 ngx_chat_mysql_wait(ngx_chat_mysql_t *my)
 {
+    if (ngx_chat_mysql_unconnected(my)) {
+        return 0;
+    }
+
     /* the library does not tell */
 
     return NGX_CHAT_MYSQL_READ|NGX_CHAT_MYSQL_WRITE;

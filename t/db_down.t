@@ -5,6 +5,7 @@
 # the database is not there, or goes away and comes back
 
 use File::Temp qw(tempdir);
+use IO::Socket::INET;
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
@@ -19,6 +20,17 @@ our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
 sub list {
     return api('u1', GET => '/api/v1/message/');
 }
+
+# A port that answers nobody, as a host that is off: its listener accepts
+# nothing, and has as many connections waiting as it may.
+
+our $mute = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+    or die "listen: $!\n";
+listen $mute, 0;
+our @waiting = map {
+    IO::Socket::INET->new(PeerAddr => $mute->sockhost . ':' . $mute->sockport,
+                          Blocking => 0)
+} 1 .. 3;
 
 run_tests();
 
@@ -55,6 +67,48 @@ $proxy->pass;
 
 ok(wait_until(sub { list()->code == 200 }, 4), 'back by itself');
 like(error_log(), qr/\[notice\].* chat: the database is back/, 'and says so');
+
+
+=== a server that does not answer: the others of the worker do
+--- workers: 1
+--- change
+s{unix:[^ ]+}{'127.0.0.1:' . $mute->sockport}e;
+--- http
+chat_db_connect_timeout 1s;
+--- then
+my ($code, @up);
+my $start = time;
+
+request('u1', GET => '/api/v1/message/')
+    ->then(sub { $code = $_[0]->code }, sub { $code = "none: @_" });
+
+until (defined $code || time - $start > 5) {
+    my $begin = time;
+    is(api('', GET => '/up')->code, 200, 'the rest of the site');
+    push @up, time - $begin;
+    settle(0.1);
+}
+
+is($code, 503, 'no database');
+cmp_ok(time - $start, '<', 2, 'in time');
+cmp_ok((sort { $b <=> $a } @up)[0], '<', 0.5, 'nobody else has waited');
+like(error_log(), qr/out of reach: timed out/, 'the log says why');
+
+
+=== a server that does not answer, and one that does
+--- workers: 1
+--- given
+$proxy->pass;
+--- change
+s{unix:([^ ]+)}{'127.0.0.1:' . $mute->sockport . " unix:$socket"}e;
+--- http
+chat_db_connect_timeout 500ms;
+--- then
+my $start = time;
+is(list()->code, 200, 'by the second');
+cmp_ok(time - $start, '<', 2, 'in time');
+like(error_log(), qr/is left for "unix:\Q$socket\E": timed out/,
+     'the log says why');
 
 
 === every endpoint, for somebody who is known and for somebody who is not
