@@ -45,7 +45,7 @@
 
 static void ngx_chat_db_cleanup(void *data);
 static ngx_chat_db_lane_t *ngx_chat_db_lane(ngx_chat_db_t *db,
-    const ngx_chat_db_class_t *class);
+    const ngx_chat_db_class_t *class, ngx_uint_t alone);
 static ngx_chat_metrics_query_t *ngx_chat_db_metrics(ngx_chat_db_t *db,
     const ngx_chat_db_class_t *class);
 static ngx_int_t ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job);
@@ -63,6 +63,7 @@ static void ngx_chat_db_deadline_handler(ngx_event_t *ev);
 static void ngx_chat_db_report(ngx_chat_db_t *db);
 static void ngx_chat_db_dispatch(ngx_chat_db_t *db);
 static ngx_chat_db_lane_t *ngx_chat_db_next_lane(ngx_chat_db_t *db);
+static ngx_uint_t ngx_chat_db_parallel(ngx_chat_db_lane_t *lane);
 static ngx_chat_db_conn_t *ngx_chat_db_next_conn(ngx_chat_db_t *db);
 static void ngx_chat_db_close_idle(ngx_chat_db_t *db);
 static void ngx_chat_db_start(ngx_chat_db_conn_t *conn,
@@ -258,7 +259,7 @@ ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
         return NGX_BUSY;
     }
 
-    lane = ngx_chat_db_lane(db, job->class);
+    lane = ngx_chat_db_lane(db, job->class, 0);
     if (lane == NULL) {
         return NGX_ERROR;
     }
@@ -268,6 +269,7 @@ ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
     job->conflicts = 0;
     job->losses = 0;
     job->limit = 0;
+    job->turn = job->deadline;
     job->metrics = lane->metrics;
 
     /* behind the others, unless it has been with a replica */
@@ -316,7 +318,8 @@ ngx_chat_db_cancel(ngx_chat_db_job_t *job)
 
 
 static ngx_chat_db_lane_t *
-ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
+ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class,
+    ngx_uint_t alone)
 {
     ngx_queue_t         *q;
     ngx_chat_db_lane_t  *lane;
@@ -327,7 +330,7 @@ ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
     {
         lane = ngx_queue_data(q, ngx_chat_db_lane_t, queue);
 
-        if (lane->class == class) {
+        if (lane->class == class && lane->alone == alone) {
             return lane;
         }
     }
@@ -340,6 +343,7 @@ ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
     lane->db = db;
     lane->ident = (ngx_socket_t) -1;
     lane->class = class;
+    lane->alone = alone;
     lane->metrics = ngx_chat_db_metrics(db, class);
     ngx_queue_init(&lane->jobs);
 
@@ -636,19 +640,18 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
 }
 
 
-/* of those that may send a packet, the one whose first job waits longest */
+/* of those that may send a packet, the one whose first job's turn it is */
 
 static ngx_chat_db_lane_t *
 ngx_chat_db_next_lane(ngx_chat_db_t *db)
 {
-    ngx_uint_t           parallel;
+    ngx_msec_t           turn;
     ngx_queue_t         *q;
-    ngx_msec_t           deadline;
     ngx_chat_db_job_t   *job;
     ngx_chat_db_lane_t  *lane, *next;
 
     next = NULL;
-    deadline = 0;
+    turn = 0;
 
     for (q = ngx_queue_head(&db->lanes);
          q != ngx_queue_sentinel(&db->lanes);
@@ -656,11 +659,8 @@ ngx_chat_db_next_lane(ngx_chat_db_t *db)
     {
         lane = ngx_queue_data(q, ngx_chat_db_lane_t, queue);
 
-        parallel = lane->class->parallel ? lane->class->parallel
-                                         : db->conf->connections;
-
         if (ngx_queue_empty(&lane->jobs)
-            || lane->running >= parallel
+            || lane->running >= ngx_chat_db_parallel(lane)
             || lane->pause.timer_set)
         {
             continue;
@@ -675,13 +675,33 @@ ngx_chat_db_next_lane(ngx_chat_db_t *db)
             continue;
         }
 
-        if (next == NULL || (ngx_msec_int_t) (job->deadline - deadline) < 0) {
+        if (next == NULL || (ngx_msec_int_t) (job->turn - turn) < 0) {
             next = lane;
-            deadline = job->deadline;
+            turn = job->turn;
         }
     }
 
     return next;
+}
+
+
+/* whatever keeps jobs of a class waiting leaves the others a connection */
+
+static ngx_uint_t
+ngx_chat_db_parallel(ngx_chat_db_lane_t *lane)
+{
+    ngx_int_t  n;
+
+    n = lane->db->conf->connections - 1;
+
+    if (lane->alone) {
+        n -= lane->class->parallel;
+
+    } else if (lane->class->parallel) {
+        n = lane->class->parallel;
+    }
+
+    return ngx_max(n, 1);
 }
 
 
@@ -762,7 +782,7 @@ ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
     ngx_chat_db_job_t   *job, **jobs;
 
     db = conn->db;
-    max = lane->class->batch;
+    max = lane->alone ? 1 : lane->class->batch;
 
     if (conn->size < max) {
         jobs = ngx_alloc(max * sizeof(ngx_chat_db_job_t *), db->log);
@@ -841,12 +861,16 @@ ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc, ngx_uint_t errcode)
 }
 
 
-/* ends the packet; its jobs go to the head of their lane, in their order */
+/*
+ * Ends the packet.  Its jobs go to the head of their lane, in their order; those
+ * that a lock has kept waiting behind the others.
+ */
 
 void
 ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
 {
     ngx_uint_t           i, several, conflicts;
+    ngx_queue_t         *q;
     ngx_chat_db_job_t   *job;
     ngx_chat_db_lane_t  *lane;
 
@@ -855,11 +879,29 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
         return;
     }
 
+    lane = conn->lane;
+
+    if (lane == NULL) {
+        /* a rollback */
+        return;
+    }
+
+    if (action == NGX_CHAT_DB_LOCKED && lane->class->batch > 1) {
+        lane = ngx_chat_db_lane(conn->db, lane->class, 1);
+
+        if (lane == NULL) {
+            ngx_chat_db_finish(conn, NGX_ERROR, 0);
+            return;
+        }
+    }
+
+    q = (action == NGX_CHAT_DB_LOCKED) ? ngx_queue_last(&lane->jobs)
+                                       : ngx_queue_sentinel(&lane->jobs);
+
     /* what a node takes back, another one may have stored */
 
     several = (conn->db->conf->servers.nelts > 1 || conn->stepwise);
 
-    lane = conn->lane;
     conflicts = 0;
 
     for (i = conn->njobs; i-- > 0; /* void */ ) {
@@ -882,6 +924,11 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
             job->repeated |= several;
             break;
 
+        case NGX_CHAT_DB_LOCKED:
+            job->turn = ngx_current_msec + ngx_chat_db_timeout(conn->db);
+            job->repeated |= several;
+            break;
+
         case NGX_CHAT_DB_LOST:
             job->repeated = 1;
 
@@ -900,7 +947,7 @@ ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
         }
 
         job->conn = NULL;
-        ngx_queue_insert_head(&lane->jobs, &job->queue);
+        ngx_queue_insert_after(q, &job->queue);
 
         conn->db->waiting++;
 

@@ -86,7 +86,8 @@ typedef struct {
     ngx_str_t              name;              /* "message.send": logs, status */
     ngx_uint_t             batch;             /* jobs in a packet, at least 1 */
     ngx_uint_t             parallel;          /* packets in flight per worker,
-                                                 0: as many as connections */
+                                                 0: as many as connections but
+                                                 one, at least 1 */
     unsigned               transaction:1;     /* the packet opens one, which
                                                  an error must roll back */
     unsigned               replica:1;         /* a replica can do it */
@@ -148,6 +149,8 @@ struct ngx_chat_db_job_s {
     ngx_uint_t                  losses;       /* of its connection */
     ngx_uint_t                  limit;        /* of its packet; 0: the batch */
     ngx_msec_t                  deadline;
+    ngx_msec_t                  turn;         /* the least of those that wait
+                                                 is next */
     ngx_chat_metrics_query_t   *metrics;      /* of its class */
     uint64_t                    start;        /* ngx_chat_metrics_now() */
     unsigned                    done:1;       /* handler about to be called */

@@ -544,6 +544,7 @@ ngx_chat_db_log_error(ngx_chat_db_conn_t *conn,
         return;
 
     case NGX_CHAT_DB_CONFLICT:
+    case NGX_CHAT_DB_LOCKED:
         level = NGX_LOG_INFO;
         break;
 

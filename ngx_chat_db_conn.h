@@ -40,7 +40,11 @@ typedef enum {
 } ngx_chat_db_state_e;
 
 
-/* the waiting jobs of a class */
+/*
+ * The waiting jobs of a class.  If it has packets for several, those that a lock
+ * has kept waiting have a lane of their own: nobody knows which one of them was
+ * the reason, so that each goes on alone, and the others not behind it.
+ */
 
 typedef struct {
     ngx_queue_t                 queue;    /* in db->lanes */
@@ -53,6 +57,7 @@ typedef struct {
     ngx_chat_metrics_query_t   *metrics;
     ngx_queue_t                 jobs;
     ngx_uint_t                  running;  /* packets in flight */
+    unsigned                    alone:1;  /* one job in a packet */
     ngx_event_t                 pause;    /* timer, set after a conflict */
 
     /* what keeps the server from doing these now, or NULL */
@@ -153,7 +158,7 @@ void ngx_chat_db_count(ngx_chat_db_t *db, ngx_chat_count_e counter);
 /* all that wait: the servers cannot do it now */
 void ngx_chat_db_refuse_waiting(ngx_chat_db_t *db);
 
-/* end the packet: its jobs are done, or go back to the head of their lane */
+/* end the packet: its jobs are done, or go back into their lane */
 void ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc,
     ngx_uint_t errcode);
 void ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action);

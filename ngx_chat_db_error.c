@@ -14,11 +14,10 @@
 #define NGX_CHAT_DB_SERVER_LOST  2013
 
 
-/* another transaction, or another node, was in the way */
+/* another transaction, or another node, was in the way: over as a rule */
 
 static const ngx_uint_t  ngx_chat_db_conflicts[] = {
     1020,                        /* ER_CHECKREAD: row changed since read */
-    1205,                        /* ER_LOCK_WAIT_TIMEOUT */
     1213,                        /* ER_LOCK_DEADLOCK */
     1297,                        /* ER_GET_TEMPORARY_ERRMSG */
     1412,                        /* ER_TABLE_DEF_CHANGED */
@@ -29,6 +28,14 @@ static const ngx_uint_t  ngx_chat_db_conflicts[] = {
     3101,                        /* ER_TRANSACTION_ROLLBACK_DURING_COMMIT:
                                     Group Replication's certification */
     3572,                        /* ER_LOCK_NOWAIT */
+    0
+};
+
+
+/* it has been in the way for as long as we wait, and is */
+
+static const ngx_uint_t  ngx_chat_db_locked[] = {
+    1205,                        /* ER_LOCK_WAIT_TIMEOUT */
     0
 };
 
@@ -211,6 +218,8 @@ static const ngx_uint_t  ngx_chat_db_unfit[] = {
 static const ngx_chat_db_error_t  ngx_chat_db_errors[] = {
 
     { NGX_CHAT_DB_CONFLICT, NULL, ngx_chat_db_conflicts, 0 },
+
+    { NGX_CHAT_DB_LOCKED, NULL, ngx_chat_db_locked, 0 },
 
     { NGX_CHAT_DB_CONFLICT, NULL, ngx_chat_db_not_synced, 1 },
 

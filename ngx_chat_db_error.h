@@ -28,6 +28,8 @@
 typedef enum {
     NGX_CHAT_DB_REFUSED = 0,              /* this statement, for good */
     NGX_CHAT_DB_CONFLICT,                 /* try again, the server is fine */
+    NGX_CHAT_DB_LOCKED,                   /* the same, but it has taken long,
+                                             and may do so again */
     NGX_CHAT_DB_SHORT,                    /* too much just now, try less */
     NGX_CHAT_DB_UNABLE,                   /* statements like it, just now */
     NGX_CHAT_DB_STALE,                    /* the same, but a new connection

@@ -5,6 +5,7 @@
 # sends that meet other transactions, and each other
 
 use Test::Nginx::Socket 'no_plan';
+use Time::HiRes qw(time);
 use Chat;
 
 # hold: another transaction has the conversation of u1 and u2
@@ -90,6 +91,70 @@ ok(wait_until { @codes }, 'it ends');
 is("@codes", '201', 'well');
 is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'mine'"), 1,
    'stored once');
+
+
+=== a lock that is never given back: those who do not need it do not wait
+--- workers: 1
+--- http
+chat_db_timeout 3s;
+--- then
+my $other = hold();
+my (@blocked, @together, @later);
+
+# one who waits, and a packet that has another of them in it
+post(\@blocked, 'u1', 'u2', 'mine');
+ok(blocked(), 'it waits for the conversation');
+
+post(\@together, 'u3', 'u4', "with it $_") for 1 .. 3;
+post(\@blocked, 'u2', 'u1', 'mine too');
+post(\@together, 'u4', 'u3', "with it $_") for 4 .. 6;
+
+ok(wait_until { error_log() =~ /(?:error 1205 .*){2}/s }, 'both give up');
+
+# meanwhile they are tried again, by themselves
+my $start = time;
+for (1 .. 20) {
+    post(\@later, 'u3', 'u4', "later $_");
+    settle(0.02);
+}
+ok(wait_until { @later == 20 }, 'who comes later');
+is("@later", join(' ', (201) x 20), 'is not concerned');
+cmp_ok(time - $start, '<', 1, 'and need not wait');
+
+ok(wait_until { @together == 6 && @blocked == 2 }, 'they all end');
+is("@together", join(' ', (201) x 6), 'who was in their packet');
+is("@blocked", '503 503', 'they themselves');
+$other->rollback;
+
+
+=== marks of what is read, all for one locked conversation
+--- workers: 1
+--- http
+chat_db_timeout 3s;
+--- then
+my $other = hold();
+my @marks;
+
+for (1 .. 6) {
+    request('u1', POST => '/api/v1/conversation/u2/read', { id => 1 })
+        ->then(sub { push @marks, $_[0]->code });
+}
+ok(blocked(), 'they wait for it');
+
+my $start = time;
+is(api($_, GET => '/api/v1/conversation/')->code, 200, "$_ reads")
+    for 'u2', 'u3', 'u4';
+
+my @codes;
+post(\@codes, 'u3', 'u4', 'hello');
+ok(wait_until { @codes }, 'u3 sends');
+is("@codes", '201', 'well');
+cmp_ok(time - $start, '<', 0.7, 'at once');
+is("@marks", '', 'the marks wait still');
+
+$other->commit;
+ok(wait_until { @marks == 6 }, 'then they end');
+is("@marks", join(' ', (200) x 6), 'well');
 
 
 === sends that wait together are stored together
