@@ -481,11 +481,6 @@ ngx_chat_api_wake(ngx_http_request_t *r)
 }
 
 
-/*
- * A job is done: job -> r, keep the connection, run, and run what has been
- * posted, since nobody else will on this event.
- */
-
 ngx_int_t
 ngx_chat_api_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_db_job_t *job, const ngx_chat_db_class_t *class,
@@ -605,7 +600,10 @@ ngx_chat_api_password_done(ngx_chat_password_job_t *job)
 }
 
 
-/* the request may be gone when it has run: its connection is kept */
+/*
+ * A job is done: keep the connection, since the request may be gone when it has
+ * run; run it, and what has been posted, for nobody else will on this event.
+ */
 
 static void
 ngx_chat_api_job_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,

@@ -12,10 +12,6 @@
 #include "ngx_chat_subscriber.h"
 
 
-/* how long a name from a variable is believed to be this person */
-#define NGX_CHAT_AUTH_NAME_TTL  10000
-
-
 /* a look-up under way; lives in r->pool, cancelled with the request */
 
 typedef struct {
@@ -411,8 +407,7 @@ ngx_chat_auth_done(ngx_chat_db_job_t *job)
     } else if (lookup->op.user.user.active) {
         ctx->user = lookup->op.user.user;
 
-        ngx_chat_cache_user_put(cache, &lookup->op.user.name, &ctx->user,
-                                NGX_CHAT_AUTH_NAME_TTL);
+        ngx_chat_cache_user_put(cache, &lookup->op.user.name, &ctx->user);
     }
 
     ctx->authenticated = 1;

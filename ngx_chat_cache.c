@@ -44,6 +44,9 @@
 #define NGX_CHAT_CACHE_KEY_MAX      512
 #define NGX_CHAT_CACHE_TEXT_MAX     16384
 
+/* how long a name is believed to be this person */
+#define NGX_CHAT_CACHE_USER_TTL     10000     /* ms */
+
 /* messages do not change, but one deleted by hand is not to stay for ever */
 #define NGX_CHAT_CACHE_MESSAGE_TTL  600000    /* ms */
 
@@ -628,7 +631,7 @@ ngx_chat_cache_user_get(ngx_chat_cache_t *cache, ngx_str_t *asked,
 
 void
 ngx_chat_cache_user_put(ngx_chat_cache_t *cache, ngx_str_t *asked,
-    ngx_chat_user_t *user, ngx_msec_t ttl)
+    ngx_chat_user_t *user)
 {
     ngx_chat_cache_key_t     key;
     ngx_chat_cache_record_t  rec;
@@ -641,7 +644,7 @@ ngx_chat_cache_user_put(ngx_chat_cache_t *cache, ngx_str_t *asked,
 
     ngx_memzero(&rec, sizeof(ngx_chat_cache_record_t));
 
-    ngx_chat_cache_put_user(cache, &key, &rec, ttl, user);
+    ngx_chat_cache_put_user(cache, &key, &rec, NGX_CHAT_CACHE_USER_TTL, user);
 }
 
 

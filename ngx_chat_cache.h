@@ -81,12 +81,12 @@ ngx_int_t ngx_chat_cache_revoked(ngx_chat_cache_t *cache, ngx_uint_t revision,
     ngx_chat_revoked_t *revoked);
 
 
-/* people, by the name as it was asked for; "ttl" in milliseconds */
+/* people who are active, by the name as it was asked for */
 
 ngx_int_t ngx_chat_cache_user_get(ngx_chat_cache_t *cache, ngx_str_t *asked,
     ngx_pool_t *pool, ngx_chat_user_t *user);
 void ngx_chat_cache_user_put(ngx_chat_cache_t *cache, ngx_str_t *asked,
-    ngx_chat_user_t *user, ngx_msec_t ttl);
+    ngx_chat_user_t *user);
 
 
 /* everybody: the ready JSON of all people, where it is not too long */

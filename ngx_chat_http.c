@@ -167,7 +167,7 @@ ngx_chat_http_json(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     text.data = p;
 
-    if (error.len == sizeof("NoneType") - 1) {
+    if (ngx_strncmp(error.data, "NoneType", error.len) == 0) {
         ngx_str_set(&text, "No data provided");
 
     } else {

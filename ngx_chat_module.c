@@ -14,7 +14,6 @@
 #include "ngx_chat_publish.h"
 #include "ngx_chat_status.h"
 #include "ngx_chat_subscriber.h"
-#include "ngx_chat_mysql.h"
 
 
 static ngx_int_t ngx_chat_add_variables(ngx_conf_t *cf);

@@ -12,9 +12,6 @@
 #include "ngx_chat_people.h"
 
 
-/* how long a name is believed to be this person, milliseconds */
-#define NGX_CHAT_PEOPLE_NAME_TTL  10000
-
 /* how old the list of everybody may be, milliseconds */
 #define NGX_CHAT_PEOPLE_LIST_TTL  2000
 
@@ -83,12 +80,11 @@ ngx_chat_user_find(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     rc = ngx_chat_cache_user_get(ngx_chat_http_cache(r), name, r->pool, user);
 
-    if (rc != NGX_DECLINED) {
+    if (rc == NGX_OK) {
         ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_HIT);
+    }
 
-        /* only people who are active are kept there */
-
-        user->active = 1;
+    if (rc != NGX_DECLINED) {
         return rc;
     }
 
@@ -125,7 +121,7 @@ ngx_chat_user_found(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     if (find->user->id && find->user->active) {
         ngx_chat_cache_user_put(ngx_chat_http_cache(r), &find->op.name,
-                                find->user, NGX_CHAT_PEOPLE_NAME_TTL);
+                                find->user);
     }
 
     ctx->data = find->data;

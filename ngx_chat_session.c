@@ -14,13 +14,14 @@
 
 
 /*
- * Failed log-ins: so many at once, and then one in so many seconds.  The key
+ * Failed log-ins: so many at once, and then whenever what they add up to, of
+ * which a half is forgotten in so many seconds, is below that again.  The key
  * of a name is name and address together, so that nobody can lock somebody
  * else out; that of an address alone bounds who tries many names.
  */
 #define NGX_CHAT_SESSION_NAME_BURST     5
 #define NGX_CHAT_SESSION_ADDRESS_BURST  50
-#define NGX_CHAT_SESSION_HALF           60
+#define NGX_CHAT_SESSION_HALF_LIFE      60    /* seconds */
 
 #define NGX_CHAT_SESSION_MIN_PASSWORD   8     /* characters */
 
@@ -278,10 +279,10 @@ ngx_chat_session_throttle(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     wait = ngx_chat_cache_throttled(cache, &login->name_key,
                                     NGX_CHAT_SESSION_NAME_BURST,
-                                    NGX_CHAT_SESSION_HALF);
+                                    NGX_CHAT_SESSION_HALF_LIFE);
     longer = ngx_chat_cache_throttled(cache, &login->address_key,
                                       NGX_CHAT_SESSION_ADDRESS_BURST,
-                                      NGX_CHAT_SESSION_HALF);
+                                      NGX_CHAT_SESSION_HALF_LIFE);
 
     wait = ngx_max(wait, longer);
 
@@ -419,8 +420,10 @@ ngx_chat_session_wrong(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     cache = ngx_chat_http_cache(r);
 
-    ngx_chat_cache_failed(cache, &login->name_key, NGX_CHAT_SESSION_HALF);
-    ngx_chat_cache_failed(cache, &login->address_key, NGX_CHAT_SESSION_HALF);
+    ngx_chat_cache_failed(cache, &login->name_key,
+                          NGX_CHAT_SESSION_HALF_LIFE);
+    ngx_chat_cache_failed(cache, &login->address_key,
+                          NGX_CHAT_SESSION_HALF_LIFE);
 
     ngx_chat_http_count(r, NGX_CHAT_COUNT_LOGIN_FAILED);
 
@@ -727,7 +730,7 @@ ngx_chat_session_password_checked(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     if (login->check.rc == NGX_DECLINED) {
         ngx_chat_cache_failed(ngx_chat_http_cache(r), &login->name_key,
-                              NGX_CHAT_SESSION_HALF);
+                              NGX_CHAT_SESSION_HALF_LIFE);
 
         return ngx_chat_http_error(r, ctx, NGX_HTTP_FORBIDDEN,
                                    "Wrong password.");
