@@ -39,6 +39,28 @@ test('what came while offline is fetched on return', async () => {
 });
 
 
+test('while offline the menu is below its button as well', async () => {
+  const page = await open(alice);
+  const gap = async () => {
+    await page.click('#me');
+
+    const [button, menu] = await Promise.all(['#me', '#menu'].map(
+      (name) => page.locator(name).boundingBox()));
+
+    await page.keyboard.press('Escape');
+
+    return menu.y - (button.y + button.height);
+  };
+
+  const online = await gap();
+
+  await page.context().setOffline(true);
+  await page.getByText('You are offline.').waitFor();
+  assert.ok(online > 0);
+  assert.ok(Math.abs(await gap() - online) < 1);
+});
+
+
 test('what was written while offline is sent on return', async () => {
   const page = await talk(alice, bob);
   const there = await talk(bob, alice);
