@@ -31,7 +31,7 @@ const BATCH = 100;            // messages a request when catching up
 const SENTENCES = {
   0: 'The server cannot be reached.',
   413: 'That is too long.',
-  500: 'The server is not ready. Please try again in a moment.',
+  500: 'The server is not ready at the moment.',
 };
 
 

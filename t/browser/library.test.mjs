@@ -529,8 +529,7 @@ test('an error says in words what it is', async () => {
     [true, 'Too many tries. Please wait 7 seconds.', 429, 7, true],
     [true, 'Too bad.', 400, 0, false],
     [true, 'Not found.', 404, 0, false],
-    [true, 'The server is not ready. Please try again in a moment.', 503, 0,
-     true],
+    [true, 'The server is not ready at the moment.', 503, 0, true],
   ]);
 });
 
