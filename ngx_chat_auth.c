@@ -508,6 +508,19 @@ ngx_chat_auth_subscribe(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_HTTP_FORBIDDEN;
     }
 
+    /* nchan has no answer for methods that it does not know, and others are
+       not for clients */
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS))) {
+        return NGX_HTTP_FORBIDDEN;
+    }
+
+    /* nor does it read a body, which would be taken for the next request */
+
+    if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
+        r->keepalive = 0;
+    }
+
     r->headers_in.if_modified_since = NULL;
     r->headers_in.if_none_match = NULL;
 

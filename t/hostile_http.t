@@ -218,6 +218,49 @@ like(read_answer($socket, rest => \$rest)->{head},
 is(read_answer($socket, rest => \$rest)->{code}, 0, 'is the end');
 
 
+=== nor is it on a subscriber's connection
+--- then
+@Workers = worker_pids();
+
+my $body = wire(GET => '/api/v1/session/', as => 'u1');
+my @asked = (
+    map({ [$_, $_ eq 'OPTIONS' ? 200 : 403] }
+        qw(OPTIONS POST PUT PATCH DELETE BREW)),
+    map({ [GET => 200, @$_] } ['Accept: text/event-stream'],
+        ['Accept: multipart/mixed'], [])
+);
+
+# the last ones are answered when there is a message
+my @open = map {
+    my ($method, $code, @headers) = @$_;
+
+    map {
+        my $socket = dial();
+        send_all($socket, wire($method => '/ws', as => 'u1', type => 'x',
+                               headers => \@headers, body => $body,
+                               chunked => $_));
+        { socket => $socket, code => $code, rest => '',
+          name => "$method @headers" . ($_ ? ', in chunks' : '') }
+    } 0, 1;
+} @asked;
+
+settle();
+ask(wire(POST => '/api/v1/message/', as => 'u2',
+         json => '{"recipient":"u1","body":"x"}'));
+settle();
+
+for (@open) {
+    my ($socket, $name) = @$_{qw(socket name)};
+    my %option = (rest => \$_->{rest}, head => scalar $name =~ /event-stream/);
+
+    is(read_answer($socket, %option, seconds => 3)->{code}, $_->{code}, $name);
+    unlike(read_answer($socket, %option, seconds => 0.1)->{text},
+           qr/username|400/, 'nothing is behind it');
+}
+
+all_is_well();
+
+
 === a body that comes while the answer is waited for
 --- server
 lingering_timeout 100ms;
