@@ -169,9 +169,13 @@ extern const ngx_chat_db_class_t  ngx_chat_sql_users;
 /*
  * Epochs (ngx_chat_workers.h), for several hosts: says that this one is in
  * "epoch", and asks which others were said in the last minute.
+ *
+ * A publish names both people's channels in each of them, and nchan refuses it
+ * if that is more than nchan_max_channel_id_length, 1024 bytes: with the first
+ * epoch and this host's own, of ten digits each, 18 * 2 * 22 is below that.
  */
 
-#define NGX_CHAT_SQL_EPOCHS  8
+#define NGX_CHAT_SQL_EPOCHS  16
 
 typedef struct {
     ngx_chat_db_job_t      job;

@@ -207,6 +207,44 @@ for my $n (1 .. 40) {
 is(send_message()->code, 201, 'all is well');
 
 
+=== several hosts: told in each of sixteen epochs, however long their names are
+--- http
+chat_hosts on;
+--- server
+location = /epoch {
+    nchan_subscriber longpoll;
+    nchan_channel_group chat;
+    nchan_channel_id $arg_id;
+    nchan_subscriber_first_message newest;
+    nchan_subscriber_last_message_id "";
+}
+--- given
+sql('INSERT INTO chat_user (id, username) VALUES (4294967294, ?), (4294967295, ?)',
+    'v1', 'v2');
+add_session($_) for qw(v1 v2);
+sql('INSERT INTO chat_epoch VALUES (?, UTC_TIMESTAMP())', 4294967295 - $_)
+    for 0 .. 15;
+--- undescribed: nchan answers there
+--- then
+# until both workers have asked
+settle(1.5);
+
+my @polls = map { Chat::stream('', path => "/epoch?id=4294967295.$_") }
+                map { 4294967295 - $_ } 0 .. 15;
+my $socket = web_socket('v2');
+settle();
+
+my $sent = api('v1', POST => '/api/v1/message/',
+               { recipient => 'v2', body => 'x' });
+is($sent->code, 201, 'sent');
+
+my $id = $sent->json->{id};
+ok(wait_until { 16 == grep { $_->{text} =~ /"$id"/ } @polls }, 'all are told');
+ok(wait_until { grep { /"$id"/ } @{ $socket->{frames} } },
+   'and so is who is here');
+close_all(@polls, $socket);
+
+
 === kill -9 of a worker
 --- then
 my @before = worker_pids();
