@@ -252,3 +252,28 @@ is($cluster->sql(0, 'SELECT COUNT(*) FROM chat_conversation c
                            FROM chat_message GROUP BY lo_id, hi_id) m
                      USING (lo_id, hi_id) WHERE last_message_id <> last'),
    0, 'conversations know their last message');
+
+
+=== the node in use loses the others: another goes on
+--- http eval: "$::settings chat_db_connections 1;"
+--- change
+s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
+--- then
+my $isolate = sub {
+    $cluster->sql(0, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=$_[0]'");
+};
+
+under_load(7, 1.5 => sub { $isolate->(1) });
+isnt($cluster->sql(0, "SHOW STATUS LIKE 'wsrep_cluster_status'"),
+     "wsrep_cluster_status\tPrimary", 'it has lost them');
+cmp_ok(compare('isolated', 1), '<', 7, 'it goes on');
+like(error_log(), qr/\[error\].* server "127\S+" is left for "127\S+": .*error 1047/,
+     'the log says why');
+
+# what it has not had certified it does not keep
+$isolate->(0);
+ok(wait_until(sub {
+    $cluster->sql(0, "SHOW STATUS LIKE 'wsrep_local_state_comment'")
+        =~ /\tSynced$/
+}, 20), 'it is back');
+compare('back', 0);
