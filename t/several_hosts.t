@@ -23,6 +23,8 @@ BEGIN {
 }
 
 use Chat;
+use Cwd qw(abs_path);
+use FindBin;
 use Time::HiRes qw(time);
 
 my $dir = "$ENV{CHAT_RUN}/hosts";
@@ -41,12 +43,12 @@ my $grace = 2;
 Chat::reset_tables();
 
 my $redis = Chat::Redis->new;
-my @hosts = map { start_host($_) } 1 .. 3;
+my @hosts = map { start_host($_, $redis) } 1 .. 3;
 my ($one, $two, $three) = @hosts;
 
 
 sub start_host {
-    my ($n) = @_;
+    my ($n, $redis) = @_;
 
     my ($http, $server) = Chat::example();
     my $host = Chat::Host->new($n, "$dir/$n");
@@ -95,13 +97,40 @@ sub found {
 }
 
 
-# sockets HOST, WHO, N: so many that each worker has some; nchan listens for
-# them when this returns
+# log_in HOST, WHO, PASSWORD, [FORM]: the session, by the form or by the API;
+# none if that was refused
+
+sub log_in {
+    my ($host, $who, $password, $form) = @_;
+
+    my %fields = (username => $who, password => $password);
+
+    my $res = at($host, sub {
+        $form ? Mojo::UserAgent->new->post(Chat::url('/login/')
+                                           => form => \%fields)->res
+              : api('', POST => '/api/v1/session/', \%fields)
+    });
+    my ($token) = ($res->headers->set_cookie // '') =~ /sessionid=([^;]+)/;
+
+    return $token;
+}
+
+
+sub cookie {
+    return Cookie => "sessionid=$_[0]";
+}
+
+
+# sockets HOST, WHO, N, HEADERS: so many that each worker has some; nchan listens
+# for them when this returns.  With a session that is in HEADERS, WHO is in words
 
 sub sockets {
-    my ($host, $who, $n) = @_;
+    my ($host, $who, $n, %headers) = @_;
 
-    my @sockets = at($host, sub { map { web_socket($who) } 1 .. $n // 6 });
+    my @sockets = at($host, sub {
+        map { web_socket(%headers ? '' : $who, headers => \%headers) }
+            1 .. $n // 6
+    });
 
     is(join(' ', map { $_->{code} } @sockets), join(' ', (101) x @sockets),
        "$who has sockets on host $host->{n}");
@@ -180,39 +209,66 @@ sub alerts {
 
 # --- sessions --------------------------------------------------------------
 
-{
-    add_session('u3', token => 'u3-other' . '-' x 35);
+# by those who log in on the first host, and go to others then
 
+{
     # u1 logs out, u2 is disabled, u3 changes the password
-    my %sockets = map { $_ => [sockets($two, $_), sockets($three, $_)] }
+    my %session = map { $_ => log_in($one, $_, $Chat::Password, 'form') }
                       qw(u1 u2 u3);
-    my ($stays) = at($two, sub {
-        web_socket('', headers => {
-            Authorization => 'Bearer u3-other' . '-' x 35 })
-    });
+    my $changes = log_in($one, 'u3', $Chat::Password);
+
+    my %sockets = map {
+        my $who = $_;
+        $who => [map { sockets($_, $who, 6, cookie($session{$who})) }
+                     $two, $three]
+    } sort keys %session;
+    my ($stays) = sockets($two, 'u3 by the other session', 1, cookie($changes));
+
+    my $status = sub {
+        my ($host, $token) = @_;
+
+        return get($host, '', 'user/', undef, cookie($token))->code;
+    };
 
     # all hosts know them
     for my $host (@hosts) {
-        is(get($host, $_, 'user/')->code, 200, "$_ on host $host->{n}")
-            for qw(u1 u2 u3);
+        is($status->($host, $session{$_}), 200, "$_ on host $host->{n}")
+            for sort keys %session;
     }
     is(post($three, 'u4', 'u2', 'hello')->code, 201, 'u2 can be written to');
 
     at($one, sub {
-        is(api('u1', DELETE => '/api/v1/session/')->code, 204, 'logged out');
+        is(api('', GET => '/logout/', undef, cookie($session{u1}))->code, 302,
+           'logged out');
         is(api('', POST => '/api/v1/password/',
-               { old_password => $Chat::Password, new_password => 'long enough' },
-               Authorization => 'Bearer u3-other' . '-' x 35)->code,
+               { old_password => $Chat::Password,
+                 new_password => 'long enough' }, cookie($changes))->code,
            204, 'password changed');
     });
-    sql("UPDATE chat_user SET is_active = FALSE WHERE username = 'u2'");
 
     my $begin = time;
 
+    {
+        local $ENV{CHATCTL_CONF} = $ENV{CHAT_TEST_CNF};
+        local $ENV{CHAT_RUN};
+
+        is(system(abs_path("$FindBin::Bin/../chatctl")
+                  . ' user disable u2 >/dev/null'), 0, 'disabled');
+    }
+
+    # what the database alone is asked holds at once
     for my $host ($two, $three) {
-        for my $who (qw(u1 u2 u3)) {
-            ok(wait_until(sub { get($host, $who, 'user/')->code == 403 },
-                          $api_time + $grace),
+        is(log_in($host, 'u3', $Chat::Password, 'form'), undef,
+           "host $host->{n} takes the old password no more");
+        is(log_in($host, 'u2', $Chat::Password, 'form'), undef,
+           'nor who is disabled');
+        ok(log_in($host, 'u3', 'long enough', 'form'), 'but the new one');
+    }
+
+    for my $host ($two, $three) {
+        for my $who (sort keys %session) {
+            ok(wait_until(sub { $status->($host, $session{$who}) == 403 },
+                          $begin + $api_time + $grace - time),
                "the session of $who ends on host $host->{n}");
         }
     }
@@ -220,7 +276,7 @@ sub alerts {
     note(sprintf 'sessions ended after %.1f s', time - $begin);
 
     ok(all_closed($begin + $socket_time + $grace - time, @{ $sockets{$_} }),
-       "and so do the sockets of $_") for qw(u1 u2 u3);
+       "and so do the sockets of $_") for sort keys %session;
     note(sprintf 'sockets closed after %.1f s', time - $begin);
 
     ok(wait_until(sub { post($three, 'u4', 'u2', 'hello')->code == 404 },
@@ -229,10 +285,11 @@ sub alerts {
     note(sprintf 'not written to after %.1f s', time - $begin);
 
     ok(!$stays->{closed}, 'the session that has changed the password stays');
-    is(get($three, '', 'user/',
-           undef, Authorization => 'Bearer u3-other' . '-' x 35)->code, 200,
-       'on all hosts');
+    is($status->($_, $changes), 200, "on host $_->{n}") for @hosts;
+    is($status->($_, Chat::token('u3')), 403,
+       'and no other that was there before') for @hosts;
 
+    Chat::close_all($stays);
     Chat::reset_tables();
 }
 
@@ -488,5 +545,97 @@ SKIP: {
 }
 
 is(join('', map { alerts($_) } @hosts), '', 'no alerts, nor deaths but these');
+
+
+# --- Redis Cluster ---------------------------------------------------------
+
+# three masters without replicas, of which one is away for a while.  A person's
+# channel is on one of them.  A worker may abort in nchan at that, which costs
+# its sockets and requests: clients come back, so do these.
+
+{
+    $_->end for @hosts;
+    Chat::reset_tables();
+
+    my $cluster = Chat::Redis::Cluster->new(3, 'cluster-node-timeout' => 1000);
+    my @pair = map { start_host($_, $cluster) } 4, 5;
+    my %listens;
+
+    my $listen = sub {
+        for my $host (@pair) {
+            for my $who (qw(u1 u2 u3 u4)) {
+                my $is = \$listens{$host->{n}}{$who};
+
+                next if $$is && $$is->{code} == 101 && !$$is->{closed};
+                $$is = at($host, sub { web_socket($who) });
+            }
+        }
+    };
+
+    # to everybody, by each host: ids
+    my @to = (qw(u1 u2 u3 u4)) x 2;
+    my $everybody = sub {
+        my @sent = map { post($pair[$_ / 4], 'u1', $to[$_], 'cluster') } 0 .. 7;
+
+        is(join(' ', map { $_->code } @sent), join(' ', (201) x 8),
+           "sent $_[0]");
+        return map { $_->json->{id} } @sent;
+    };
+
+    # unheard SECONDS, IDS: of those to everybody, on whichever host
+    my $unheard = sub {
+        my ($seconds, @ids) = @_;
+
+        return grep {
+            my @who = ('u1', $to[$_]);
+
+            !told($ids[$_], $seconds, map { @$_{@who} } values %listens)
+        } 0 .. $#ids;
+    };
+
+    $listen->();
+    settle(1);
+
+    my @ids = $everybody->('to everybody by each host');
+    is(join(' ', $unheard->($grace, @ids)), '', 'everybody hears, and u1');
+
+    my $unread = sub {
+        get($_[0], 'u2', 'conversation/')->json->{results}[0]{unread}
+    };
+
+    is($unread->($pair[1]), 2, 'unread');
+    at($pair[0], sub {
+        api('u2', POST => '/api/v1/conversation/u1/read', { id => $ids[5] })
+    });
+    is($unread->($pair[1]), 0, 'read on another host');
+
+    my $cursor = get($pair[0], 'u2', 'message/?after=latest')
+                     ->json->{cursor};
+
+    $cluster->{nodes}[1]->end;
+    @ids = $everybody->('when a node dies');
+    settle(2);
+    push @ids, $everybody->('later');
+
+    my @found = found($pair[1], 'u2', $cursor);
+    is("@found", join(' ', @ids[1, 5, 9, 13]), 'found by catching up');
+
+    $cluster->{nodes}[1]->start;
+    ok(Chat::Site::wait_for(sub { $cluster->ok }, 20), 'it is back');
+
+    # nchan tries again every two seconds at least
+    my $begin = time;
+    ok(wait_until(sub {
+        $listen->();
+        settle(0.5);
+        return !$unheard->(0.5, $everybody->('again'));
+    }, 30), 'everybody hears again');
+    diag(sprintf 'Redis Cluster: after %.1f s', time - $begin);
+
+    diag("nchan has ended a worker: $_")
+        for map { grep { /exited on signal/ } split /^/, $_->error_log } @pair;
+
+    Chat::close_all(map { values %$_ } values %listens);
+}
 
 done_testing();

@@ -25,6 +25,10 @@ package Chat::Hosts;
 #   $redis->signal('STOP');
 #   $redis->end;
 #   $redis->ask('PING');               what redis-cli prints
+#
+#   $redis = Chat::Redis::Cluster->new(N, NAME => VALUE, ...);
+#                                      of so many masters, in place of one Redis
+#   $redis->{nodes}[0]->end;
 
 use strict;
 use warnings;
@@ -263,7 +267,7 @@ use parent -norequire, 'Chat::Server';
 use File::Temp qw(tempdir);
 use POSIX ();
 
-# as the hosts have theirs
+# as the hosts have theirs: the next one's
 my $Number = 100;
 
 
@@ -273,13 +277,15 @@ sub new {
     my $self = bless {
         dir => tempdir(CLEANUP => 1), owner => $$, in => '', n => $Number,
         settings => \%settings,
-        address => Chat::Hosts::address($Number),
+        address => Chat::Hosts::address($Number++),
         port => Chat::Site::free_port(),
     }, $class;
 
     if (Chat::Hosts::spaces()) {
         Chat::Hosts::plug($self);
-        Chat::Hosts::isolate($self, 'on');
+
+        # nodes have to reach each other
+        Chat::Hosts::isolate($self, 'on') if !$settings{'cluster-enabled'};
     }
 
     # the program is what it is called by; without a service of its own it
@@ -312,6 +318,9 @@ sub start {
         exec split(' ', $self->{in}), "$self->{dir}/redis-server",
              '--bind', $self->{address}, '--port', $self->{port},
              '--protected-mode', 'no', '--save', '', '--dir', $self->{dir},
+             $self->{settings}{'cluster-enabled'}
+             ? ('--bind-source-addr', $self->{address},
+                '--cluster-announce-ip', $self->{address}) : (),
              map({ ("--$_", $self->{settings}{$_}) } keys %{ $self->{settings} })
             or POSIX::_exit(1);
     }
@@ -356,6 +365,53 @@ sub DESTROY {
     local $?;
     $self->end;
     Chat::Hosts::unplug($self);
+}
+
+
+# --- Redis Cluster ---------------------------------------------------------
+
+package Chat::Redis::Cluster;
+
+sub new {
+    my ($class, $n, %settings) = @_;
+
+    my @nodes = map {
+        Chat::Redis->new('cluster-enabled' => 'yes',
+                         'cluster-port' => Chat::Site::free_port(), %settings)
+    } 1 .. $n;
+
+    my $self = bless { nodes => \@nodes }, $class;
+    my $made = `timeout 20 redis-cli --cluster create @{[ $self->addresses ]} \\
+                --cluster-yes 2>&1`;
+
+    Chat::Site::wait_for(sub { $self->ok }, 10)
+        or die "no cluster\n$made", Chat::Site::slurp("$nodes[0]{dir}/log");
+
+    return $self;
+}
+
+
+sub addresses {
+    return map { "$_->{address}:$_->{port}" } @{ $_[0]{nodes} };
+}
+
+
+# ok: all of them know that all is there
+
+sub ok {
+    my ($self) = @_;
+
+    return !grep { $_->ask('CLUSTER INFO') !~ /^cluster_state:ok/ }
+                 @{ $self->{nodes} };
+}
+
+
+# url: with what is between two of them
+
+sub url {
+    my ($self) = @_;
+
+    return join ";\nnchan_redis_server ", map { $_->url } @{ $self->{nodes} };
 }
 
 
