@@ -78,7 +78,7 @@ struct ngx_chat_mysql_s {
     unsigned                setup:1;          /* connecting, not yet usable */
     unsigned                plain:1;          /* no TLS where it is wanted */
 
-    u_char                  setup_text[512];
+    u_char                  setup_text[1024];
 };
 
 
@@ -102,13 +102,21 @@ static ngx_uint_t ngx_chat_mysql_unconnected(ngx_chat_mysql_t *my);
  * Backslash escapes stay on, the builder in ngx_chat_sql.c relies on them.
  * READ COMMITTED, for a repeatable snapshot would hide from a retried send
  * what its first try has stored.
+ *
+ * What nobody waits for any more ends by itself, unless the server's own limit
+ * is lower: in MariaDB any statement, in MySQL one that reads, or waits for a
+ * table.  Each reads the comment that is for it, and not the other's.
  */
 
 static u_char  ngx_chat_mysql_setup[] =
     "SET NAMES utf8mb4, autocommit = 1, time_zone = '+00:00',"
     " sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION',"
-    " innodb_lock_wait_timeout = %ui;"
+    " innodb_lock_wait_timeout = %ui, lock_wait_timeout = %ui"
+    "/*M!100101 , max_statement_time ="
+    " LEAST(IFNULL(NULLIF(@@max_statement_time, 0), %ui), %ui) */"
+    "/*!50708 , max_execution_time ="
+    " LEAST(IFNULL(NULLIF(@@max_execution_time, 0), %ui000), %ui000) */;"
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 
@@ -136,6 +144,7 @@ ngx_int_t
 ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
     ngx_chat_db_server_t *server, ngx_event_t *ready, ngx_log_t *log)
 {
+    ngx_uint_t         limit;
     ngx_chat_mysql_t  *my;
 
     *myp = NULL;
@@ -165,11 +174,17 @@ ngx_chat_mysql_connect(ngx_chat_mysql_t **myp, ngx_chat_db_conf_t *conf,
     my->setup = 1;
     my->text = my->setup_text;
 
-    /* seconds; a lock that gives up at half time leaves the job a second try */
+    /*
+     * Seconds.  A lock that gives up at half time leaves the job a second try;
+     * a statement has a second more than the packet, whose time-out is first.
+     */
+
+    limit = (conf->timeout + 999) / 1000 + 1;
 
     my->len = ngx_snprintf(my->setup_text, sizeof(my->setup_text),
                            (char *) ngx_chat_mysql_setup,
-                           ngx_max(conf->timeout / 2000, 1))
+                           ngx_max(conf->timeout / 2000, 1),
+                           limit, limit, limit, limit, limit)
               - my->setup_text;
 
     return ngx_chat_mysql_begin(my, NGX_CHAT_MYSQL_CONNECT);

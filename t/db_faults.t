@@ -181,6 +181,24 @@ recovered('locked');
 sound();
 
 
+=== statements that nobody waits for any more
+--- http eval: $::settings
+--- then
+warm_up();
+my $other = connect_db();
+$other->do('LOCK TABLES chat_message WRITE');
+
+all_answered('locked', 24, list => 503);
+ok(wait_until(sub {
+    !sql("SELECT COUNT(*) FROM information_schema.processlist
+          WHERE user = 'chat' AND command = 'Query'")
+}, 3), 'are not left with the server');
+
+$other->do('UNLOCK TABLES');
+recovered('locked');
+sound();
+
+
 === statements that the server stops
 --- http eval: $::settings
 --- then
