@@ -411,6 +411,15 @@ export class Chat extends EventTarget {
     return found;
   }
 
+  /* Somebody new: perhaps one whose name was asked for in another case. */
+  #reloadEmpty() {
+    for (const { user, opened, messages } of this.#conversations.values()) {
+      if (opened && messages.length === 0) {
+        this.older(user);
+      }
+    }
+  }
+
   /** Loads the next, older page of the inbox. */
   async moreConversations() {
     const page = await this.#inbox(this.#inboxCursor);
@@ -453,7 +462,7 @@ export class Chat extends EventTarget {
 
       if (found === conversation) {
         page.results.forEach((message) => conversation.add(message));
-        conversation.cursor = page.cursor;
+        conversation.cursor = page.cursor ?? conversation.cursor;
         conversation.more = page.has_more;
 
       } else {
@@ -723,6 +732,10 @@ export class Chat extends EventTarget {
         && !(conversation.more && message.id < messages[0]?.id))
     {
       conversation.add(message);
+    }
+
+    if (!last) {
+      this.#reloadEmpty();
     }
 
     if (!last || message.id > last.id) {

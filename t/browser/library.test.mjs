@@ -367,6 +367,37 @@ for (const steps of [['older', 'send'], ['send', 'older']]) {
 }
 
 
+test('a name in another case is the same one when that one writes',
+     async () => {
+  const found = await library(alice);
+  const there = await talk(bob, alice);
+  const other = bob.name.toUpperCase();
+  const text = words();
+  const shown = () => found.evaluate((name) => {
+    const { user, messages, error } = window.chat.conversation(name);
+
+    return [user, messages.at(-1)?.body, error];
+  }, other);
+
+  // as if they had never written to each other
+  const lists = /\/(conversation\/\?|message\/\?.*before=)/;
+
+  await found.route(lists, (route) => route.fulfill({
+    json: { results: [], has_more: false, cursor: null },
+  }));
+  await call(found, 'start');
+  await call(found, 'older', other);
+  await call(found, 'older', other);
+  assert.deepEqual(await shown(), [other, undefined, null]);
+  await found.unroute(lists);
+  await online(found);
+
+  await write(there, text);
+  await eventually(async () => (await shown())[0] === bob.name, 'it is known');
+  await eventually(async () => (await shown())[1] === text, 'it is there');
+});
+
+
 test('what fails: an outbox, a page, a request', async () => {
   const found = await library(alice);
   const there = await talk(bob, alice);
