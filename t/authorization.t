@@ -22,9 +22,9 @@ our %Words = (
 
 our @Methods = qw(GET HEAD OPTIONS POST PUT PATCH DELETE BREW);
 
-our @In = qw(sender recipient third bearer);
-our @Out = ('nobody', 'disabled', 'expired', 'logged out', 'forged',
-            'forged bearer');
+our @In = ('sender', 'recipient', 'third', 'bearer', 'third bearer');
+our @Out = ('nobody', map { ($_, "$_ bearer") }
+                          'disabled', 'expired', 'logged out', 'forged');
 our @Callers = (@In, @Out, 'foreign');
 
 # headers_of CALLER, N: who it is, by a session that belongs to row N alone,
@@ -35,27 +35,28 @@ our %Sessions;
 sub headers_of {
     my ($caller, $n) = @_;
 
+    return if $caller eq 'nobody';
+
     my %who = (sender => 'u1', recipient => 'u2', third => 'u3',
                bearer => 'u1', foreign => 'u1', disabled => 'u4',
                expired => 'u1');
-    my $token = token($who{$caller} ? "$who{$caller}.$n.$caller" =~ tr/ /-/r
-                                    : "nobody.$n");
+    my $who = $who{ $caller =~ s/ bearer//r };
+    my $token = token($who ? "$who.$n.$caller" =~ tr/ /-/r : "nobody.$n");
 
-    $token = token('out') if $caller eq 'logged out';
+    $token = token('out') if $caller =~ /^logged out/;
 
-    if ($who{$caller} && !$Sessions{$token}++) {
-        add_session($who{$caller}, token => $token,
-                    lasts => $caller eq 'expired' ? -10 : 86400);
+    if ($who && !$Sessions{$token}++) {
+        add_session($who, token => $token,
+                    lasts => $caller =~ /^expired/ ? -10 : 86400);
     }
 
-    return $caller eq 'nobody' ? ()
-         : $caller eq 'bearer' ? "Authorization: Bearer $token"
-         : $caller eq 'forged bearer'
-             # it counts, and not the cookie beside it
-             ? ("Authorization: Bearer $token",
-                'Cookie: sessionid=' . token('u1'))
-         : ("Cookie: sessionid=$token",
-            $caller eq 'foreign' ? 'Origin: https://evil.example' : ());
+    return $caller eq 'foreign'
+               ? ("Cookie: sessionid=$token", 'Origin: https://evil.example')
+         : $caller !~ /bearer/ ? "Cookie: sessionid=$token"
+         : ("Authorization: Bearer $token",
+            # it counts, and not the cookie beside it
+            $who && $caller !~ /^(disabled|expired)/
+                ? () : 'Cookie: sessionid=' . token('u1'));
 }
 
 # told ANSWER: its code, and what it says if that is one of ours
@@ -71,7 +72,8 @@ sub told {
 }
 
 # row METHOD, PATH, EXPECTED, OPTIONS: all callers; EXPECTED has them by name,
-# or "in" and "out" for many.  How many of them got a 201.
+# or "in" and "out" for many.  How many of them got a 201.  Options are those of
+# wire(), and a function that is called before each of them.
 
 our $Rows = 0;
 
@@ -87,6 +89,8 @@ sub row {
     delete @wanted{qw(in out)};
 
     for my $caller (@Callers) {
+        $option{before}->($caller) if $option{before};
+
         my @headers = (headers_of($caller, $Rows),
                        @{ $option{headers} // [] });
 
@@ -106,7 +110,10 @@ sub row {
     return scalar grep { /^201/ } values %got;
 }
 
-# prepare: a message, somebody disabled, somebody who has logged out
+# prepare: a message, somebody disabled, somebody who has logged out; and hashes
+# that are cheap, but not dated, or a log-in would change them
+
+our $Cheap = crypt 'correct horse', '$y$jA.$saltsaltsalt';
 
 sub prepare {
     # blocks are run in any order, each with fresh tables
@@ -115,6 +122,7 @@ sub prepare {
 
     message(u1 => 'u2', $Secret);
     sql('UPDATE chat_user SET is_active = FALSE WHERE id = 4');
+    sql('UPDATE chat_user SET password = ?', $Cheap);
     add_session('u1', token => token('out'));
 }
 
@@ -188,7 +196,7 @@ for my $path (sort keys %paths) {
                       : $method eq 'OPTIONS' ? '200'
                       : $there->{$same} // '405 method';
         $expected{out} = '403 denied';
-        $expected{third} = '404 unknown'
+        @expected{'third', 'third bearer'} = ('404 unknown') x 2
             if $path eq 'message/1/' && $same eq 'GET';
 
         # the way in is for everybody
@@ -209,8 +217,8 @@ for my $path (sort keys %paths) {
     }
 }
 
-is($sent, 4, 'four may send, and have');
-is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'x'"), 4,
+is($sent, @In, 'some may send, and have');
+is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'x'"), @In,
    'which is all that is stored');
 
 sql("DELETE FROM chat_message WHERE body = 'x'");
@@ -234,6 +242,50 @@ is(join(' ', sql('SELECT lo_id, hi_id, lo_unread, lo_read_id, hi_unread,
 is(exits(), '', 'no worker has died');
 
 
+=== log-ins, and changes of a password
+--- given
+prepare();
+--- then
+log_out();
+
+my $log_in = sub {
+    return json => qq({"username":"$_[0]","password":"correct horse"});
+};
+
+# who may change something, and who has nevertheless
+my ($last, @changed);
+my $look = sub {
+    push @changed, $last
+        if sql('SELECT COUNT(*) FROM chat_user WHERE password <> ?', $Cheap);
+    sql('UPDATE chat_user SET password = ?', $Cheap);
+    ($last) = @_;
+};
+
+row(POST => '/api/v1/password/',
+    { in => '204', out => '403 denied', foreign => '403 foreign' },
+    json => '{"old_password":"correct horse","new_password":"battery staple"}',
+    before => $look);
+$look->();
+is("@changed", "@In", 'those who may have changed theirs');
+
+# the way in is for everybody, with a password
+row(POST => '/api/v1/session/',
+    { in => '200', out => '200', foreign => '403 foreign' }, $log_in->('u1'));
+row(POST => '/login/', { in => '302', out => '302', foreign => '403 foreign' },
+    form => 'username=u1&password=correct+horse');
+
+is(told(talk(wire(POST => '/api/v1/session/', $log_in->('u4')))), '403',
+   'but for the disabled');
+is(told(talk(wire(POST => '/login/', form => 'username=u4&password='
+                                             . 'correct+horse'))), '200',
+   'by the form, too');
+is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 4
+               AND token_hash <> UNHEX(?)',
+              Digest::SHA::sha256_hex(token('u4')))
+   - grep({ /^u4/ } keys %Sessions), 0, 'they have no new session');
+is(exits(), '', 'no worker has died');
+
+
 === outside of the API
 --- given
 prepare();
@@ -247,42 +299,60 @@ my @ws = ('Upgrade: websocket', 'Connection: Upgrade',
           'Sec-WebSocket-Version: 13',
           'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==');
 
-for my $rows (
-    [GET => '/', { in => 200, out => 302 }],
-    [HEAD => '/', { in => 200, out => 302 }],
-    [POST => '/', { in => 405, out => 403, foreign => 403 }],
-    [DELETE => '/', { in => 405, out => 403, foreign => 403 }],
-    [GET => '/index.html', { in => 200, out => 302 }],
-    [GET => '/static/style.css', { in => 200, out => 200 }],
-    [GET => '/login/', { in => 200, out => 200 }],
-    [POST => '/login/', { in => 200, out => 200, foreign => '403 foreign' },
-     form => 'username=u1'],
-    [DELETE => '/login/', { in => '405 method', out => '405 method' }],
-    [GET => '/logout/', { in => 302, out => 302, foreign => '403 foreign' }],
-    [POST => '/logout/', { in => 302, out => 302, foreign => '403 foreign' }],
-    [PUT => '/logout/', { in => '405 method', out => '405 method',
-                          foreign => '403 foreign' }],
-    map({ [$_ => '/login.html', { in => 404, out => 404 }],
-          [$_ => '/chat/publish', { in => 404, out => 404 }] } qw(GET POST)),
-    [GET => '/ws', { in => 101, out => 403, foreign => 403 },
-     headers => \@ws],
-    [GET => '/ws', { in => 200, out => 403, foreign => 403 }, head => 1,
-     headers => ['Accept: text/event-stream']],
-    [POST => '/ws', { in => 403, out => 403 }, json => '{"message": "1"}'],
-    [PUT => '/ws', { in => 403, out => 403 }, json => '{"message": "1"}'],
-    [DELETE => '/ws', { in => 403, out => 403 }],
-) {
-    row(@$rows);
+# there ROW: whose sessions there are, of two that it had
+my $there = sub {
+    my ($row) = @_;
+
+    return join ' ', grep {
+        sql('SELECT COUNT(*) FROM chat_session WHERE token_hash = UNHEX(?)',
+            Digest::SHA::sha256_hex(token("u1.$row.$_")))
+    } qw(sender foreign);
+};
+
+for my $method (@Methods) {
+    my $gets = $method =~ /^(GET|HEAD)$/;
+    my $asks = $method =~ /^(GET|HEAD|OPTIONS)$/;
+    my $head = $method eq 'HEAD';
+    my $not = $head ? '405' : '405 method';
+    my %body = $method =~ /^(POST|PUT|PATCH)$/ ? (json => '{"message":"1"}')
+                                               : ();
+    my $ask = sub {
+        my ($path, $in, $out, $foreign, @option) = @_;
+
+        row($method, $path, { in => $in, out => $out // $in,
+                              foreign => $foreign // $in }, %body, @option);
+    };
+
+    # pages, and what belongs to all of them
+    $ask->($_, $gets ? 200 : 405, $gets ? 302 : 403,
+           $asks ? undef : 403) for '/', '/index.html';
+    $ask->('/static/style.css', $gets ? 200 : 405);
+
+    # in and out
+    $ask->('/login/', $asks || $method eq 'POST' ? 200 : $not, undef,
+           $method eq 'POST' ? '403 foreign' : undef,
+           %body ? (form => 'username=u1') : ());
+    $ask->('/logout/', $method eq 'OPTIONS' ? 200
+                       : $asks || $method eq 'POST' ? 302 : $not, undef,
+           $head ? 403 : '403 foreign');
+    is($there->($Rows), $gets || $method eq 'POST' ? 'foreign'
+                        : 'sender foreign', 'whose session has ended');
+
+    # what is nobody's
+    $ask->($_, 404) for '/login.html', '/chat/publish';
+    $ask->('/chat/status/nothing', $gets || $method eq 'POST' ? 404 : 405);
+
+    # for health checks, from this host
+    $ask->("/chat/status$_", $asks ? 200 : $not) for '', '/live', '/ready';
+
+    # sockets and streams are for those who are in
+    $ask->('/ws', $method =~ /^(GET|OPTIONS)$/ ? 200 : 403, 403, 403,
+           headers => ['Accept: text/event-stream'], head => 1);
+    $ask->('/ws', { GET => 101, OPTIONS => 200 }->{$method} // 403, 403, 403,
+           headers => \@ws);
 }
 
 is_deeply(state(@tables), $before, 'nothing has changed');
-
-my @sessions = sql('SELECT COUNT(*) FROM chat_session
-                    WHERE token_hash IN (UNHEX(?), UNHEX(?))',
-                   map { Digest::SHA::sha256_hex(token($_)) }
-                       'u1.10.foreign', 'u1.10.sender');
-is("@sessions", 1, 'a log-out ends the session, and by a foreign page it does'
-                   . ' not');
 is(exits(), '', 'no worker has died');
 
 
