@@ -5,6 +5,8 @@
 # nchan's workers abort on resume ids that clients make up: none of them may
 # get there, by whichever way it comes
 
+use File::Temp qw(tempdir);
+use IO::Socket::UNIX;
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
@@ -49,10 +51,11 @@ our @Ways = (
     ['TE: chunked', 'Accept: text/plain'],
 );
 
-# ask_for_channel COOKIE, METHOD: with made-up ids in it
+# ask_for_channel COOKIE, METHOD, WAYS: with made-up ids in it, for wire() or
+# h2_request()
 
 sub ask_for_channel {
-    my ($cookie, $method) = @_;
+    my ($cookie, $method, @ways) = @_;
 
     my $id = id();
     my @ids = (
@@ -70,9 +73,8 @@ sub ask_for_channel {
                  "/ws?x=y&last%5Fevent_id=$id", "/ws?$id",
                  "/%77s?last_event_id=$id");
 
-    return wire($method, $paths[rand @paths],
-                headers => [@{ $Ways[rand @Ways] }, @{ $ids[rand @ids] },
-                            $cookie]);
+    return ($method, $paths[rand @paths],
+            headers => [@{ $ways[rand @ways] }, @{ $ids[rand @ids] }, $cookie]);
 }
 
 # cookie TOKEN: mostly with it
@@ -96,30 +98,88 @@ sub post {
                 json => '{"recipient":"u1","body":"x"}');
 }
 
-# storm SECONDS: connects of u1 and u2, many at a time, that come and go; now
-# and then one of their sessions ends and with it its sockets, and now and then
-# there is a message.  How many connects there were, and answers by code.
+# fresh TOKENS: a new connection that asks for a channel
+
+sub fresh {
+    my (@tokens) = @_;
+
+    my $socket = dial();
+
+    send_all($socket, wire(ask_for_channel(cookie($tokens[rand @tokens]),
+                                           rand() < 0.03 ? 'HEAD' : 'GET',
+                                           @Ways)));
+
+    return $socket;
+}
+
+# fresh_h2 TOKENS: the same of HTTP/2, on several streams, where nothing is
+# upgraded
+
+our $h2 = tempdir(CLEANUP => 1);
+chmod 0755, $h2;
+$h2 .= '/h2.sock';
+
+our $Streams = 5;
+
+sub fresh_h2 {
+    my (@tokens) = @_;
+
+    my @ways = grep { "@$_" !~ /Upgrade|TE:/ } @Ways;
+    my $socket = IO::Socket::UNIX->new($h2) || die "$h2: $!";
+
+    send_all($socket, join '', h2_begin(), map {
+        h2_request(2 * $_ - 1,
+                   ask_for_channel(cookie($tokens[rand @tokens]),
+                                   rand() < 0.03 ? 'HEAD' : 'GET', @ways))
+    } 1 .. $Streams);
+
+    return $socket;
+}
+
+# codes BYTES: of the answers that they begin with, of either version
+
+sub codes {
+    my ($bytes) = @_;
+
+    return $1 if $bytes =~ m{\AHTTP/1\.1 (\d+)};
+
+    my @codes;
+
+    while (length $bytes > 9) {
+        my ($high, $low, $type) = unpack 'CnC', $bytes;
+        my $payload = substr $bytes, 9, $high << 16 | $low;
+
+        # 200 is in HPACK's table, some others have their digits
+        push @codes, $1 ? 200 : $2
+            if $type == 1 && $payload =~ /\A\x20?(?:(\x88)|[\x08\x48]\x03(\d+))/;
+
+        substr $bytes, 0, 9 + length $payload, '';
+    }
+
+    return @codes;
+}
+
+# storm SECONDS, [http2 => 1]: connects of u1 and u2, many at a time, that come
+# and go; now and then one of their sessions ends and with it its sockets, and
+# now and then there is a message.  How many connects there were, and answers by
+# code.
 
 sub storm {
-    my ($seconds) = @_;
+    my ($seconds, %option) = @_;
 
     my @tokens = map { token("u1.$_") } 1 .. 4;
     add_session('u1', token => $_) for @tokens;
 
+    my ($fresh, $streams) = $option{http2} ? (\&fresh_h2, $Streams)
+                                           : (\&fresh, 1);
     my ($connects, $logouts, $sends, $next) = (0, 0, 0, 4);
     my (%codes, @open);
     my $end = time() + $seconds;
 
     while (time() < $end) {
-        my @new;
+        my @new = map { $fresh->(@tokens) } 1 .. 40 / $streams;
 
-        for (1 .. 40) {
-            my $socket = dial();
-            send_all($socket, ask_for_channel(cookie($tokens[rand @tokens]),
-                                              rand() < 0.03 ? 'HEAD' : 'GET'));
-            push @new, $socket;
-            $connects++;
-        }
+        $connects += $streams * @new;
 
         # some stay for a while beside those that come
         push @open, @new;
@@ -139,12 +199,18 @@ sub storm {
             add_session('u1', token => $tokens[-1]);
         }
 
-        while (@open > 160 * rand) {
+        if ($option{http2}) {
+            send_all($open[rand @open],
+                     frame(3, 0, 2 * int(rand $streams) + 1, pack 'N', 8))
+                for 1 .. 5;
+        }
+
+        while (@open * $streams > 160 * rand) {
             my $socket = splice @open, rand @open, 1;
 
             $socket->blocking(0);
             sysread $socket, my $text, 65536;
-            $codes{channel}{$1}++ if ($text // '') =~ m{\AHTTP/1\.1 (\d+)};
+            $codes{channel}{$_}++ for codes($text // '');
 
             rand() < 0.5 ? reset_by_peer($socket) : close $socket;
         }
@@ -157,6 +223,34 @@ sub storm {
     return ($connects, \%codes);
 }
 
+# survived SECONDS, CONNECTS, CODES, OPTIONS: a storm of so many at least, with
+# answers of these kinds among others
+
+sub survived {
+    my ($seconds, $least, $kinds, %option) = @_;
+
+    my @workers = worker_pids();
+    my $socket = web_socket('u1');
+
+    my ($connects, $codes) = storm($seconds, %option);
+
+    cmp_ok($connects, '>', $least, 'there were thousands');
+    is_deeply([grep { !$codes->{channel}{$_} } @$kinds], [], 'of all kinds');
+    is_deeply([keys %{ $codes->{send} }], [201], 'all sends are answered');
+    is_deeply([keys %{ $codes->{logout} }], [204], 'and all log-outs');
+
+    is_deeply([worker_pids()], \@workers, 'the workers are the same');
+    is(exits(), '', 'and say nothing of a crash');
+
+    my $sent = scalar sql('SELECT COUNT(*) FROM chat_message');
+    is($sent, $codes->{send}{201}, 'all is stored');
+    ok(wait_until { @{ $socket->{frames} } >= $sent }, 'and was told')
+        or diag(@{ $socket->{frames} } . " of $sent");
+    is(api('u2', POST => '/api/v1/message/', { recipient => 'u1', body => 'x' })
+           ->code, 201, 'afterwards a message is sent');
+    ok(wait_until { @{ $socket->{frames} } == $sent + 1 }, 'and told, once');
+}
+
 run_tests();
 
 
@@ -165,27 +259,15 @@ __DATA__
 === thousands of them crash no worker
 --- timeout: 60
 --- then
-my @workers = worker_pids();
-my $socket = web_socket('u1');
+survived(12, 2000, [101, 200, 403]);
 
-my ($connects, $codes) = storm(12);
 
-cmp_ok($connects, '>', 2000, 'there were thousands');
-is_deeply([grep { !$codes->{channel}{$_} } 101, 200, 403], [],
-          'of all kinds');
-is_deeply([keys %{ $codes->{send} }], [201], 'all sends are answered');
-is_deeply([keys %{ $codes->{logout} }], [204], 'and all log-outs');
-
-is_deeply([worker_pids()], \@workers, 'the workers are the same');
-is(exits(), '', 'and say nothing of a crash');
-
-my $sent = scalar sql('SELECT COUNT(*) FROM chat_message');
-is($sent, $codes->{send}{201}, 'all is stored');
-ok(wait_until { @{ $socket->{frames} } >= $sent }, 'and was told')
-    or diag(@{ $socket->{frames} } . " of $sent");
-is(api('u2', POST => '/api/v1/message/', { recipient => 'u1', body => 'x' })
-       ->code, 201, 'afterwards a message is sent');
-ok(wait_until { @{ $socket->{frames} } == $sent + 1 }, 'and told, once');
+=== nor do those of HTTP/2
+--- change
+s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
+--- timeout: 60
+--- then
+survived(4, 1000, [200, 403], http2 => 1);
 
 
 === a condition that fails crashes no worker
