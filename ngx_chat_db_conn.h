@@ -19,7 +19,7 @@
 /*
  * Private to the database layer: ngx_chat_db.c has the jobs, the queue and the
  * choice of the next packet, ngx_chat_db_conn.c the connections that packets
- * run on.
+ * run on, ngx_chat_db_move.c the way from one server to another.
  *
  * A connection's way:
  *
@@ -175,8 +175,25 @@ void ngx_chat_db_send(ngx_chat_db_conn_t *conn,
 
 void ngx_chat_db_close(ngx_chat_db_conn_t *conn);
 
+
+/* ngx_chat_db_move.c: from one of several servers to the next */
+
+/*
+ * The server of this connection has failed, for "anyway" see
+ * ngx_chat_db_servers_leave().  NGX_OK: another one is in use now.
+ */
+ngx_int_t ngx_chat_db_move(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
+    const char *reason, ngx_uint_t anyway);
+
+/* db->servers.current is another one */
+void ngx_chat_db_moved(ngx_chat_db_t *db);
+
 /* leaves connections to a server that is no longer in use, unless busy */
 void ngx_chat_db_follow(ngx_chat_db_t *db);
+
+/* for the log */
+ngx_str_t *ngx_chat_db_server_name(ngx_chat_db_t *db, ngx_uint_t n);
+const char *ngx_chat_db_title(ngx_chat_db_t *db);
 
 
 #endif /* _NGX_CHAT_DB_CONN_H_INCLUDED_ */
