@@ -56,7 +56,8 @@ ngx_chat_workers_create(ngx_slab_pool_t *shpool)
 ngx_int_t
 ngx_chat_workers_start(ngx_chat_workers_t *workers)
 {
-    ngx_pid_t  pid;
+    ngx_pid_t   pid;
+    ngx_uint_t  i;
 
     if (workers == NULL) {
         return NGX_OK;
@@ -64,6 +65,14 @@ ngx_chat_workers_start(ngx_chat_workers_t *workers)
 
     pid = workers->pids[ngx_process_slot];
     workers->pids[ngx_process_slot] = ngx_pid;
+
+    /* one that died may have had the number that is ours now */
+
+    for (i = 0; i < workers->nunannounced; i++) {
+        if (workers->unannounced[i].owner == (ngx_atomic_uint_t) ngx_pid) {
+            ngx_chat_workers_left(&workers->unannounced[i]);
+        }
+    }
 
     return (pid == 0) ? NGX_OK : NGX_DECLINED;
 }
