@@ -15,13 +15,15 @@
  * docs/client.md tells it all.
  *
  * The server's database is the truth.  The socket only says "there is a message
- * 4711", and may lose even that: after each connect, and once a minute, all
- * since the last such time is asked for, by a cursor.
+ * 4711", and may lose even that: after each connect, a few times more at first,
+ * and then once a minute, all since the last such time is asked for, by a
+ * cursor.
  */
 
 const TIMEOUT = 15e3;         // milliseconds for a request or a handshake
 const WATCH = 60e3;           // between two looks at what the socket lost
-const SETTLE = 1e3;           // after connecting, until the last look
+const SETTLE = 1e3;           // from connecting to the first, then ever longer
+const SLACKEN = 6;            // times as long
 const STABLE = 10e3;          // a connection that lived so long was a good one
 const BACKOFF = [500, 30e3];  // the first and the longest pause between tries
 const BURST = 3;              // of more new messages, one request fetches all
@@ -282,6 +284,7 @@ export class Chat extends EventTarget {
   #missed = Promise.resolve();
   #nextMissed = null;
   #watchdog = 0;
+  #looks = 0;              // since there is this connection
   #stopped = new AbortController();
 
   /** base: where the site's /api/v1/ and /ws are */
@@ -596,7 +599,11 @@ export class Chat extends EventTarget {
     return count;
   }
 
-  /* Scripts cannot see a socket's pings: news that it kept quiet must tell. */
+  /*
+   * Scripts cannot see a socket's pings: news that it kept quiet must tell.  At
+   * first it may for another reason: nchan takes a socket a moment before it
+   * listens for it, and there is none between two long polls.
+   */
   #watch() {
     clearTimeout(this.#watchdog);
 
@@ -604,19 +611,26 @@ export class Chat extends EventTarget {
       return;
     }
 
+    const pause = Math.min(SETTLE * SLACKEN ** this.#looks, WATCH);
+
     this.#watchdog = setTimeout(() => {
       const { attempt } = this.#link;
 
+      this.#looks++;
+
       if (this.state === 'online') {
-        this.catchUp().then((count) => count && this.#link.connect(),
-                            () => this.#link.fail(attempt));
+        this.catchUp().then(
+          (count) => count && pause === WATCH && this.#link.connect(),
+          () => this.#link.fail(attempt),
+        );
       }
-    }, WATCH * (0.8 + Math.random() * 0.4));
+    }, pause * (0.8 + Math.random() * 0.4));
   }
 
   async #connected() {
     const { attempt } = this.#link;
 
+    this.#looks = 0;
     this.#resend();
 
     try {
@@ -628,13 +642,6 @@ export class Chat extends EventTarget {
       }
 
       this.#setState('online');
-
-      // nchan may take a socket a moment before it listens for it
-      setTimeout(() => {
-        if (this.#link.attempt === attempt) {
-          this.catchUp().catch(() => this.#link.fail(attempt));
-        }
-      }, SETTLE);
 
     } catch {
       this.#link.fail(attempt);
