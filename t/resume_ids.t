@@ -150,8 +150,9 @@ sub codes {
         my $payload = substr $bytes, 9, $high << 16 | $low;
 
         # 200 is in HPACK's table, some others have their digits
-        push @codes, $1 ? 200 : $2
-            if $type == 1 && $payload =~ /\A\x20?(?:(\x88)|[\x08\x48]\x03(\d+))/;
+        push @codes, $1 // 200
+            if $type == 1
+               && $payload =~ /\A\x20?(?:\x88|[\x08\x48]\x03(\d{3}))/;
 
         substr $bytes, 0, 9 + length $payload, '';
     }
@@ -223,7 +224,7 @@ sub storm {
     return ($connects, \%codes);
 }
 
-# survived SECONDS, CONNECTS, CODES, OPTIONS: a storm of so many at least, with
+# survived SECONDS, CONNECTS, [CODES], OPTIONS: a storm of more than that, with
 # answers of these kinds among others
 
 sub survived {
