@@ -125,6 +125,10 @@ ngx_chat_db_servers_leave(ngx_chat_db_servers_t *servers, ngx_uint_t n,
         if (ngx_chat_db_servers_follow(servers) == NGX_OK) {
             return NGX_OK;
         }
+
+    } else {
+        /* that was the other one */
+        servers->choice->answered = 0;
     }
 
     servers->current = next;
