@@ -508,10 +508,10 @@ ngx_chat_auth_subscribe(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_HTTP_FORBIDDEN;
     }
 
-    /* nchan has no answer for methods that it does not know, and others are
-       not for clients */
+    /* others are not for clients; HEAD, and what it does not know, has no
+       answer of nchan's */
 
-    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS))) {
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_OPTIONS))) {
         return NGX_HTTP_FORBIDDEN;
     }
 

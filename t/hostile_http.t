@@ -225,7 +225,7 @@ is(read_answer($socket, rest => \$rest)->{code}, 0, 'is the end');
 my $body = wire(GET => '/api/v1/session/', as => 'u1');
 my @asked = (
     map({ [$_, $_ eq 'OPTIONS' ? 200 : 403] }
-        qw(OPTIONS POST PUT PATCH DELETE BREW)),
+        qw(OPTIONS HEAD POST PUT PATCH DELETE BREW)),
     map({ [GET => 200, @$_] } ['Accept: text/event-stream'],
         ['Accept: multipart/mixed'], [])
 );
@@ -251,7 +251,8 @@ settle();
 
 for (@open) {
     my ($socket, $name) = @$_{qw(socket name)};
-    my %option = (rest => \$_->{rest}, head => scalar $name =~ /event-stream/);
+    my %option = (rest => \$_->{rest},
+                  head => scalar $name =~ /HEAD|event-stream/);
 
     is(read_answer($socket, %option, seconds => 3)->{code}, $_->{code}, $name);
     unlike(read_answer($socket, %option, seconds => 0.1)->{text},
