@@ -116,7 +116,8 @@ static u_char  ngx_chat_mysql_setup[] =
     "/*M!100101 , max_statement_time ="
     " LEAST(IFNULL(NULLIF(@@max_statement_time, 0), %ui), %ui) */"
     "/*!50708 , max_execution_time ="
-    " LEAST(IFNULL(NULLIF(@@max_execution_time, 0), %ui000), %ui000) */;"
+    " CAST(LEAST(IFNULL(NULLIF(@@max_execution_time, 0), %ui000), %ui000)"
+    " AS UNSIGNED) */;"
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 
