@@ -15,6 +15,14 @@
 /* how often this host's epoch is said, seconds; it is believed for a minute */
 #define NGX_CHAT_HOSTS_SAY    10
 
+/*
+ * Seconds without an answer, after which what others have said last may be too
+ * old to be in the next one; and how long it holds nevertheless, until they
+ * have had the time to say it again.
+ */
+#define NGX_CHAT_HOSTS_AWAY   (60 - NGX_CHAT_HOSTS_SAY)
+#define NGX_CHAT_HOSTS_KEEP   (NGX_CHAT_HOSTS_SAY + 5)
+
 
 struct ngx_chat_hosts_s {
     ngx_chat_db_t              *db;
@@ -26,6 +34,8 @@ struct ngx_chat_hosts_s {
 
     ngx_uint_t                  n;             /* as last heard */
     uint32_t                    epochs[NGX_CHAT_SQL_EPOCHS];
+    time_t                      heard;
+    time_t                      keep;          /* what was heard, until then */
 
     ngx_chat_sql_epochs_t       op;
     unsigned                    asking:1;
@@ -35,6 +45,7 @@ struct ngx_chat_hosts_s {
 static void ngx_chat_hosts_cleanup(void *data);
 static void ngx_chat_hosts_tick(ngx_event_t *ev);
 static void ngx_chat_hosts_heard(ngx_chat_db_job_t *job);
+static void ngx_chat_hosts_keep(ngx_chat_hosts_t *hosts);
 
 
 ngx_chat_hosts_t *
@@ -124,6 +135,17 @@ ngx_chat_hosts_heard(ngx_chat_db_job_t *job)
     hosts->asking = 0;
 
     if (job->rc == NGX_OK) {
+
+        if (ngx_time() - hosts->heard >= NGX_CHAT_HOSTS_AWAY) {
+            hosts->keep = ngx_time() + NGX_CHAT_HOSTS_KEEP;
+        }
+
+        hosts->heard = ngx_time();
+
+        if (ngx_time() < hosts->keep) {
+            ngx_chat_hosts_keep(hosts);
+        }
+
         hosts->n = hosts->op.n;
         ngx_memcpy(hosts->epochs, hosts->op.epochs, sizeof(hosts->epochs));
 
@@ -135,6 +157,31 @@ ngx_chat_hosts_heard(ngx_chat_db_job_t *job)
 
     if (!ngx_exiting) {
         ngx_add_timer(&hosts->tick, NGX_CHAT_HOSTS_TICK);
+    }
+}
+
+
+/* adds what was heard before to what is heard now, as far as there is room */
+
+static void
+ngx_chat_hosts_keep(ngx_chat_hosts_t *hosts)
+{
+    ngx_uint_t              i, k;
+    ngx_chat_sql_epochs_t  *op;
+
+    op = &hosts->op;
+
+    for (i = 0; i < hosts->n && op->n < NGX_CHAT_SQL_EPOCHS; i++) {
+
+        for (k = 0; k < op->n; k++) {
+            if (op->epochs[k] == hosts->epochs[i]) {
+                break;
+            }
+        }
+
+        if (k == op->n) {
+            op->epochs[op->n++] = hosts->epochs[i];
+        }
     }
 }
 
