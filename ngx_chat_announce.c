@@ -178,11 +178,13 @@ ngx_chat_announce_keep(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     uint32_t sender_id, ngx_str_t *client_id)
 {
     ngx_pool_cleanup_t    *cln;
+    ngx_chat_loc_conf_t   *chlcf;
     ngx_chat_main_conf_t  *chmcf;
 
     chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
 
-    if (chmcf->worker->announcer == NULL) {
+    if (chmcf->worker->announcer == NULL || chlcf->publish.len == 0) {
         return;
     }
 
@@ -296,7 +298,13 @@ ngx_chat_announce_looked_up(ngx_chat_db_job_t *job)
 {
     ngx_chat_announcer_t *a = job->data;
 
-    if (job->rc == NGX_BUSY || job->rc == NGX_ERROR) {
+    if (ngx_exiting) {
+
+        /* a publish of ours would reach no socket */
+
+        ngx_chat_workers_left(a->entry);
+
+    } else if (job->rc == NGX_BUSY || job->rc == NGX_ERROR) {
 
         /* this tells nothing of the message */
 
@@ -419,6 +427,7 @@ ngx_chat_announce_ended_handler(ngx_event_t *ev)
     if (a->announced) {
 
         if (++a->publisher < a->publishers->nelts
+            && !ngx_exiting
             && ngx_chat_announce_publish(a) == NGX_OK)
         {
             return;
@@ -433,6 +442,9 @@ ngx_chat_announce_ended_handler(ngx_event_t *ev)
 
         ngx_chat_metrics_count(a->metrics, NGX_CHAT_COUNT_ANNOUNCED_LATE);
         ngx_chat_workers_announced(a->entry);
+
+    } else if (ngx_exiting) {
+        ngx_chat_workers_left(a->entry);
 
     } else {
         ngx_chat_announce_later(a);

@@ -166,6 +166,24 @@ is("@{[worker_pids()]}", "@old", 'by the same worker');
 exited on signal
 
 
+=== where nobody is to be told, nobody is
+--- undescribed: another place
+--- workers: 1
+--- server
+location /quiet/ {
+    chat_api   on;
+    chat_auth  on;
+}
+--- then
+my $u2 = web_socket('u2');
+
+is(api('u1', POST => '/quiet/message/',
+       { recipient => 'u2', body => 'quiet' })->code, 201, 'stored');
+settle(2.5);
+is("@{ $u2->{frames} }", '', 'nobody is told');
+unlike(error_log(), qr/is announced by another/, 'nor later');
+
+
 === a message that was not stored after all is forgotten in the end
 --- workers: 1
 --- http
