@@ -604,7 +604,7 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
 {
     bool                 key;
     MYSQL               *h;
-    unsigned int         infile, mode;
+    unsigned int         infile, mode, seconds;
     ngx_chat_db_conf_t  *conf;
 
     h = my->handle;
@@ -628,6 +628,20 @@ ngx_chat_mysql_options(ngx_chat_mysql_t *my)
         || mysql_options(h, MYSQL_OPT_LOCAL_INFILE, &infile) != 0
         || mysql_options(h, MYSQL_OPT_SSL_MODE, &mode) != 0
         || mysql_options(h, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, &key) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    /*
+     * An account of another kind than caching_sha2_password makes the server
+     * ask for another answer while we log in, for which the library waits: not
+     * for ever, then.  All other reads and writes return at once.
+     */
+
+    seconds = (conf->connect_timeout + 999) / 1000;
+
+    if (mysql_options(h, MYSQL_OPT_READ_TIMEOUT, &seconds) != 0
+        || mysql_options(h, MYSQL_OPT_WRITE_TIMEOUT, &seconds) != 0)
     {
         return NGX_ERROR;
     }
