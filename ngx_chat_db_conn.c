@@ -381,7 +381,10 @@ ngx_chat_db_lags(ngx_chat_db_conn_t *conn)
 
     ngx_chat_db_finish(conn, NGX_BUSY, 0);
 
-    if (ngx_current_msec - conn->needed >= NGX_CHAT_DB_SLIGHT_LAG
+    /* "needed" may be another worker's time, a little later than ours */
+
+    if ((ngx_msec_int_t) (ngx_current_msec - conn->needed)
+        >= NGX_CHAT_DB_SLIGHT_LAG
         || ngx_current_msec - db->lags_since >= NGX_CHAT_DB_SLIGHT_LAG)
     {
         if (db->rest == 0) {
