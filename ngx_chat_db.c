@@ -127,6 +127,11 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     db->posted.data = db;
     db->posted.log = db->log;
 
+    db->retry.handler = ngx_chat_db_posted_handler;
+    db->retry.data = db;
+    db->retry.log = db->log;
+    db->retry.cancelable = 1;
+
     for (i = 0; i < conf->connections; i++) {
         ngx_chat_db_conn_init(&db->conns[i], db);
     }

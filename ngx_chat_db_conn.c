@@ -686,6 +686,12 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     db->retry_at = ngx_current_msec + db->backoff;
 
+    if (db->retry.timer_set) {
+        ngx_del_timer(&db->retry);
+    }
+
+    ngx_add_timer(&db->retry, db->backoff);
+
     ngx_chat_db_close(conn);
 }
 

@@ -123,6 +123,7 @@ struct ngx_chat_db_s {
     ngx_msec_t                  backoff;  /* 0: the last connect went well,
                                              or others failed elsewhere */
     ngx_msec_t                  retry_at; /* no connect until then */
+    ngx_event_t                 retry;    /* timer, for those that wait */
 
     ngx_uint_t                  connected;  /* connections */
     ngx_uint_t                  running;    /* packets in flight */

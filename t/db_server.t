@@ -6,6 +6,7 @@
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
+use Time::HiRes qw(time);
 use Chat;
 
 our $dir = tempdir(CLEANUP => 1);
@@ -43,6 +44,38 @@ ok(wait_until { ($codes{200} // 0) == 40 }, 'all are answered')
     or diag(explain(\%codes));
 
 sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 0");
+
+
+=== fewer connections than we want: who waits is heard when there are more
+--- workers: 1
+--- given
+sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 1");
+--- then
+is(list()->code, 200, 'one');
+
+message('u1', 'u2', 'hello');
+my $other = connect_db();
+$other->begin_work;
+$other->do('SELECT * FROM chat_conversation FOR UPDATE');
+
+my ($mark, $list);
+request('u1', POST => '/api/v1/conversation/u2/read', { id => 1 })
+    ->then(sub { $mark = $_[0]->code });
+settle(0.2);
+
+my $start = time;
+request('u1', GET => '/api/v1/message/')
+    ->then(sub { $list = $_[0]->code });
+ok(wait_until { error_log() =~ /out of reach: .*1226/ }, 'no second one');
+
+sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 0");
+ok(wait_until { $list }, 'until it is allowed');
+is($list, 200, 'then it is opened');
+cmp_ok(time - $start, '<', 1.2, 'soon');
+ok(!$mark, 'before the first one is free');
+
+$other->rollback;
+ok(wait_until { $mark }, 'which it is later');
 
 
 === a server that may only be read
