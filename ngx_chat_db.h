@@ -157,6 +157,9 @@ struct ngx_chat_db_job_s {
 };
 
 
+#define NGX_CHAT_DB_REASON  160
+
+
 /* one statement's result, while class->result() runs */
 
 struct ngx_chat_db_result_s {
@@ -165,6 +168,8 @@ struct ngx_chat_db_result_s {
     uint64_t               insert_id;
     ngx_uint_t             nfields;           /* 0: no rows, as for INSERT */
     ngx_str_t             *fields;            /* of the row fetched last */
+    u_char                 reason[NGX_CHAT_DB_REASON]; /* null-terminated: why
+                                                 setup refuses it */
     void                  *data;              /* private to ngx_chat_mysql.c */
 };
 
@@ -173,10 +178,9 @@ struct ngx_chat_db_result_s {
  * Called from init process.  Never connects: the first job does.  "conf" must
  * live as long as the cycle.  "setup" is a packet run on each new connection
  * before its first job (session variables are ngx_chat_mysql.c's business;
- * this is for the schema check); a result it refuses marks the server unfit:
- * jobs get NGX_BUSY, and the connection is tried again later, or another
- * server is, of several.  NGX_DECLINED says that the server is read-only;
- * NGX_AGAIN, that it can take a transaction back between two statements of a
+ * this is for the schema check); a result it refuses, with a reason, marks the
+ * server unfit: jobs get NGX_BUSY, and the connection is tried again later, or
+ * another server is, of several.  NGX_AGAIN says that it can take a transaction back between two statements of a
  * packet, so that they have to be sent one by one.  May be NULL.  "choice" is
  * the workers' common one, or NULL.  "classes", which ends with NULL, says
  * where each is measured.

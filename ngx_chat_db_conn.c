@@ -270,7 +270,6 @@ ngx_chat_db_read_result(ngx_chat_db_conn_t *conn)
         rc = class->result(&conn->result, conn->jobs, conn->njobs);
 
         conn->failed = (rc != NGX_OK && rc != NGX_AGAIN);
-        conn->read_only = (rc == NGX_DECLINED);
         conn->stepwise |= (rc == NGX_AGAIN);
     }
 
@@ -327,9 +326,7 @@ ngx_chat_db_complete(ngx_chat_db_conn_t *conn)
 {
     if (conn->state == NGX_CHAT_DB_SETUP) {
         if (conn->failed) {
-            ngx_chat_db_unfit(conn, 0, conn->read_only
-                                       ? "it is read-only"
-                                       : "its schema is not the expected one");
+            ngx_chat_db_unfit(conn, 0, (char *) conn->result.reason);
             return;
         }
 
@@ -668,10 +665,16 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
         return;
     }
 
-    /* a reason is told once, not at each try */
+    /*
+     * A reason is told once, not at each try.  The words for an error number
+     * may differ from one to the next.
+     */
 
-    level = (db->away_told && db->errcode == errcode) ? NGX_LOG_INFO
-                                                      : NGX_LOG_ERR;
+    level = (db->away_told && db->errcode == errcode
+             && (errcode
+                 || ngx_strncmp(db->reason, reason, NGX_CHAT_DB_REASON - 1)
+                    == 0))
+            ? NGX_LOG_INFO : NGX_LOG_ERR;
 
     ngx_log_error(level, db->log, 0,
                   "chat: the %s is out of reach: %s, error %ui",
@@ -679,6 +682,7 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     db->errcode = errcode;
     db->away_told = 1;
+    ngx_cpystrn(db->reason, (u_char *) reason, NGX_CHAT_DB_REASON);
 
     db->backoff = db->backoff ? ngx_min(db->backoff * 2,
                                         NGX_CHAT_DB_MAX_BACKOFF)

@@ -93,7 +93,6 @@ struct ngx_chat_db_conn_s {
     ngx_msec_t                  needed;       /* guard->build() returned it */
     unsigned                    reading:1;    /* sent, results come in */
     unsigned                    failed:1;     /* class->result() did */
-    unsigned                    read_only:1;  /* the server, setup says */
     unsigned                    stepwise:1;   /* setup says: transactions go
                                                  statement by statement */
     unsigned                    guarded:1;    /* the guard's result is next */
@@ -120,6 +119,7 @@ struct ngx_chat_db_s {
 
     ngx_uint_t                  opening;  /* connections, 0 or 1 */
     ngx_uint_t                  errcode;  /* of the last connect that failed */
+    u_char                      reason[NGX_CHAT_DB_REASON];   /* of that */
     ngx_msec_t                  backoff;  /* 0: the last connect went well,
                                              or others failed elsewhere */
     ngx_msec_t                  retry_at; /* no connect until then */

@@ -230,6 +230,7 @@ static ngx_int_t
 ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
 {
+    u_char     *last;
     uint64_t    version;
     ngx_str_t  *row;
 
@@ -243,19 +244,25 @@ ngx_chat_sql_setup_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
 
     version = (row != NULL) ? ngx_chat_sql_get_number(&row[0]) : 0;
 
-    if (version == NGX_CHAT_SCHEMA_VERSION) {
-        return (res->nfields > 1 && ngx_chat_sql_get_number(&row[1]))
-               ? NGX_DECLINED : NGX_OK;
+    last = res->reason + sizeof(res->reason);
+
+    if (version != NGX_CHAT_SCHEMA_VERSION) {
+        (void) ngx_slprintf(res->reason, last,
+                      "its schema has version %uL, this module needs %d: %s%Z",
+                      version, NGX_CHAT_SCHEMA_VERSION,
+                      version < NGX_CHAT_SCHEMA_VERSION
+                      ? "run \"chatctl db migrate\""
+                      : "install a newer module");
+
+        return NGX_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "chat: the database has version %uL of the tables, "
-                  "this module needs version %d: %s",
-                  version, NGX_CHAT_SCHEMA_VERSION,
-                  version < NGX_CHAT_SCHEMA_VERSION
-                  ? "run \"chatctl db migrate\"" : "install a newer module");
+    if (res->nfields > 1 && ngx_chat_sql_get_number(&row[1])) {
+        (void) ngx_slprintf(res->reason, last, "it is read-only%Z");
+        return NGX_ERROR;
+    }
 
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 
