@@ -53,7 +53,7 @@ static void ngx_chat_db_fall_back(ngx_chat_db_job_t *job);
 static void ngx_chat_db_missed(ngx_chat_db_t *db);
 static ngx_uint_t ngx_chat_db_backing_off(ngx_chat_db_t *db);
 static ngx_uint_t ngx_chat_db_resting(ngx_chat_db_t *db);
-static void ngx_chat_db_leave(ngx_chat_db_job_t *job);
+static void ngx_chat_db_take_out(ngx_chat_db_job_t *job);
 static void ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc);
 
 static void ngx_chat_db_posted_handler(ngx_event_t *ev);
@@ -317,7 +317,7 @@ ngx_chat_db_cancel(ngx_chat_db_job_t *job)
         return;
     }
 
-    ngx_chat_db_leave(job);
+    ngx_chat_db_take_out(job);
     ngx_chat_db_report(job->db);
 }
 
@@ -419,7 +419,7 @@ ngx_chat_db_backing_off(ngx_chat_db_t *db)
 /* takes the job out of its lane or packet, and out of the deadlines */
 
 static void
-ngx_chat_db_leave(ngx_chat_db_job_t *job)
+ngx_chat_db_take_out(ngx_chat_db_job_t *job)
 {
     ngx_chat_db_t  *db;
 
@@ -449,7 +449,7 @@ ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc)
 
     db = job->db;
 
-    ngx_chat_db_leave(job);
+    ngx_chat_db_take_out(job);
 
     if (db->primary != NULL) {
 

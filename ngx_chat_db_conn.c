@@ -30,6 +30,7 @@ static ngx_int_t ngx_chat_db_query(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_process(ngx_chat_db_conn_t *conn, ngx_int_t rc);
 static void ngx_chat_db_read_result(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_connected(ngx_chat_db_conn_t *conn);
+static void ngx_chat_db_fit(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_complete(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_lags(ngx_chat_db_conn_t *conn);
 static void ngx_chat_db_lags_long(ngx_chat_db_t *db, ngx_uint_t server);
@@ -282,14 +283,23 @@ ngx_chat_db_read_result(ngx_chat_db_conn_t *conn)
 static void
 ngx_chat_db_connected(ngx_chat_db_conn_t *conn)
 {
+    if (conn->db->setup != NULL) {
+        ngx_chat_db_run(conn, conn->db->setup, NGX_CHAT_DB_SETUP);
+        return;
+    }
+
+    ngx_chat_db_fit(conn);
+}
+
+
+/* the server lets us work: the connection is ready for packets */
+
+static void
+ngx_chat_db_fit(ngx_chat_db_conn_t *conn)
+{
     ngx_chat_db_t  *db;
 
     db = conn->db;
-
-    if (conn->state == NGX_CHAT_DB_CONNECTING && db->setup != NULL) {
-        ngx_chat_db_run(conn, db->setup, NGX_CHAT_DB_SETUP);
-        return;
-    }
 
     (void) ngx_chat_db_servers_follow(&db->servers);
 
@@ -330,7 +340,7 @@ ngx_chat_db_complete(ngx_chat_db_conn_t *conn)
             return;
         }
 
-        ngx_chat_db_connected(conn);
+        ngx_chat_db_fit(conn);
         return;
     }
 

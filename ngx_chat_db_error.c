@@ -200,7 +200,7 @@ static const ngx_uint_t  ngx_chat_db_lost[] = {
 };
 
 
-static const ngx_uint_t  ngx_chat_db_unfit[] = {
+static const ngx_uint_t  ngx_chat_db_unwelcome[] = {
     1040,                        /* ER_CON_COUNT_ERROR: too many connections */
     1129,                        /* ER_HOST_IS_BLOCKED */
     1130,                        /* ER_HOST_NOT_PRIVILEGED */
@@ -225,7 +225,7 @@ static const ngx_chat_db_error_t  ngx_chat_db_errors[] = {
 
     { NGX_CHAT_DB_LOST, NULL, ngx_chat_db_lost, 0 },
 
-    { NGX_CHAT_DB_UNFIT, NULL, ngx_chat_db_unfit, 0 },
+    { NGX_CHAT_DB_UNFIT, NULL, ngx_chat_db_unwelcome, 0 },
 
     { NGX_CHAT_DB_UNABLE, "it is read-only", ngx_chat_db_read_only, 1 },
 
