@@ -40,8 +40,6 @@
    milliseconds */
 #define NGX_CHAT_DB_REPLICA_TIMEOUT  1000
 
-#define NGX_CHAT_DB_TEXT             4096     /* bytes of a packet at first */
-
 
 static void ngx_chat_db_cleanup(void *data);
 static ngx_chat_db_lane_t *ngx_chat_db_lane(ngx_chat_db_t *db,
@@ -867,8 +865,8 @@ ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc, ngx_uint_t errcode)
 
 
 /*
- * Ends the packet.  Its jobs go to the head of their lane, in their order; those
- * that a lock has kept waiting behind the others.
+ * Ends the packet.  Its jobs go to the head of their lane, in their order;
+ * those that a lock has kept waiting behind the others.
  */
 
 void
@@ -979,40 +977,6 @@ ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn)
         conn->lane = NULL;
         conn->db->running--;
     }
-}
-
-
-ngx_int_t
-ngx_chat_db_text_reserve(ngx_chat_db_text_t *text, size_t size)
-{
-    u_char  *p;
-    size_t   used, total;
-
-    if ((size_t) (text->end - text->pos) >= size) {
-        return NGX_OK;
-    }
-
-    used = text->pos - text->start;
-    total = ngx_max((size_t) (text->end - text->start) * 2,
-                    NGX_CHAT_DB_TEXT);
-    total = ngx_max(total, used + size);
-
-    p = ngx_alloc(total, ngx_cycle->log);
-    if (p == NULL) {
-        text->error = 1;
-        return NGX_ERROR;
-    }
-
-    if (text->start != NULL) {
-        ngx_memcpy(p, text->start, used);
-        ngx_free(text->start);
-    }
-
-    text->start = p;
-    text->pos = p + used;
-    text->end = p + total;
-
-    return NGX_OK;
 }
 
 

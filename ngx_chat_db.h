@@ -180,10 +180,10 @@ struct ngx_chat_db_result_s {
  * before its first job (session variables are ngx_chat_mysql.c's business;
  * this is for the schema check); a result it refuses, with a reason, marks the
  * server unfit: jobs get NGX_BUSY, and the connection is tried again later, or
- * another server is, of several.  NGX_AGAIN says that it can take a transaction back between two statements of a
- * packet, so that they have to be sent one by one.  May be NULL.  "choice" is
- * the workers' common one, or NULL.  "classes", which ends with NULL, says
- * where each is measured.
+ * another server is, of several.  NGX_AGAIN says that it can take a
+ * transaction back between two statements of a packet, so that they have to be
+ * sent one by one.  May be NULL.  "choice" is the workers' common one, or NULL.
+ * "classes", which ends with NULL, says where each is measured.
  */
 ngx_chat_db_t *ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     ngx_chat_db_choice_t *choice, const ngx_chat_db_class_t *setup,

@@ -41,9 +41,10 @@ typedef enum {
 
 
 /*
- * The waiting jobs of a class.  If it has packets for several, those that a lock
- * has kept waiting have a lane of their own: nobody knows which one of them was
- * the reason, so that each goes on alone, and the others not behind it.
+ * The waiting jobs of a class.  If it has packets for several, those that a
+ * lock has kept waiting have a lane of their own: nobody knows which one of
+ * them was the reason, so that each goes on alone, and the others not behind
+ * it.
  */
 
 typedef struct {
