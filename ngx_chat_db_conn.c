@@ -649,7 +649,7 @@ static void
 ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
     const char *reason)
 {
-    ngx_uint_t      level;
+    ngx_uint_t      level, full;
     ngx_msec_t      since;
     ngx_chat_db_t  *db;
 
@@ -659,16 +659,15 @@ ngx_chat_db_unfit(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
 
     /*
      * If others still work there, the reason is not the server's end.  One that
-     * has no place for more says so at once, sooner than it answers them.
+     * has no place for more says so at once, sooner than it answers them; and
+     * those that it has let in may have asked nothing for long.
      */
 
-    since = conn->begin;
+    full = (ngx_chat_db_error(errcode)->action == NGX_CHAT_DB_UNFIT);
+    since = full ? conn->begin - NGX_CHAT_DB_FULL : conn->begin;
 
-    if (ngx_chat_db_error(errcode)->action == NGX_CHAT_DB_UNFIT) {
-        since -= NGX_CHAT_DB_FULL;
-    }
-
-    if (!ngx_chat_db_servers_answering(&db->servers, conn->server, since)
+    if (!(full && db->connected)
+        && !ngx_chat_db_servers_answering(&db->servers, conn->server, since)
         && ngx_chat_db_move(conn, errcode, reason, 1) == NGX_OK)
     {
         ngx_chat_db_close(conn);

@@ -118,6 +118,9 @@ begin('primary', 'primary');
 --- then
 is(burst(1), '1 times 201', 'all well');
 limit(1);
+
+# nobody has had an answer for a second, for nobody has asked
+settle(1.2);
 refuses(5);
 $one->sql('SET GLOBAL read_only = 1');
 
@@ -135,6 +138,7 @@ begin('primary', 'primary');
 --- then
 is(burst(1), '1 times 201', 'all well');
 limit(2);
+is(burst(1), '1 times 201', 'an answer of now');
 refuses(10);
 $one->sql('SET GLOBAL read_only = 1');
 
