@@ -263,17 +263,23 @@ my $isolate = sub {
     $cluster->sql(0, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=$_[0]'");
 };
 
-under_load(7, 1.5 => sub { $isolate->(1) });
-isnt($cluster->sql(0, "SHOW STATUS LIKE 'wsrep_cluster_status'"),
-     "wsrep_cluster_status\tPrimary", 'it has lost them');
-cmp_ok(compare('isolated', 1), '<', 7, 'it goes on');
-like(error_log(), qr/\[error\].* server "127\S+" is left for "127\S+": .*error 1047/,
-     'the log says why');
+SKIP: {
+    skip 'this release of Galera cuts no node off when it is told to', 1
+        unless eval { $isolate->(0); 1 };
 
-# what it has not had certified it does not keep
-$isolate->(0);
-ok(wait_until(sub {
-    $cluster->sql(0, "SHOW STATUS LIKE 'wsrep_local_state_comment'")
-        =~ /\tSynced$/
-}, 20), 'it is back');
-compare('back', 0);
+    under_load(7, 1.5 => sub { $isolate->(1) });
+    isnt($cluster->sql(0, "SHOW STATUS LIKE 'wsrep_cluster_status'"),
+         "wsrep_cluster_status\tPrimary", 'it has lost them');
+    cmp_ok(compare('isolated', 1), '<', 7, 'it goes on');
+    like(error_log(),
+         qr/\[error\].* server "127\S+" is left for "127\S+": .*error 1047/,
+         'the log says why');
+
+    # what it has not had certified it does not keep
+    $isolate->(0);
+    ok(wait_until(sub {
+        $cluster->sql(0, "SHOW STATUS LIKE 'wsrep_local_state_comment'")
+            =~ /\tSynced$/
+    }, 20), 'it is back');
+    compare('back', 0);
+}
