@@ -75,10 +75,15 @@ sound();
 --- then
 warm_up();
 
+# Oracle's library, 9.7.4, dies of what is garbled while it logs in
+my $garble = ($ENV{CHAT_LIBRARY} // '') eq 'mysql' ? 'garble_answers'
+                                                   : 'garble';
+diag("by $garble");
+
 # no look-up of names, which would be believed for a while
 for my $round (1 .. 12) {
     $round % 3 ? $proxy->pass : $proxy->cut;
-    $proxy->garble($round);
+    $proxy->$garble($round);
     all_answered("garbled $round", 9, map { $_ => '\d+' } qw(list inbox after));
 }
 

@@ -23,6 +23,9 @@ package Chat::Proxy;
 #                       connection, which is handed on whole, 0.3 s later
 #   $proxy->garble(N);  ... or rather something like it: N begins the series of
 #                       random numbers that it is made by
+#   $proxy->garble_answers(N);
+#                       ... but what comes before the first query of each
+#                       connection
 #   $proxy->opened;     how many connections have been made so far
 
 use strict;
@@ -71,7 +74,7 @@ sub tell {
 
 
 for my $command (qw(pass refuse hold stall swallow cut slow trickle drip
-                    garble opened))
+                    garble garble_answers opened))
 {
     no strict 'refs';
     *$command = sub {
@@ -108,6 +111,9 @@ my %later;
 # the database's side of connections that it has said something on
 my %greeted;
 
+# those of which something has been asked, as %servers
+my %asked;
+
 # between two bytes
 my $pause = 0.001;
 
@@ -132,7 +138,7 @@ sub serve {
             if ($socket == $control) {
                 sysread $control, my $command, 64 or return;
                 ($command, my $argument) = split ' ', $command;
-                srand $argument if $command eq 'garble';
+                srand $argument if $command =~ /^garble/;
 
                 if ($command ne 'opened') {
                     $mode = $command;
@@ -168,6 +174,8 @@ sub serve {
                 $way = $greeted{$socket} ? 'trickle' : 'slow'
                     if $way eq 'drip';
                 $greeted{$socket} = 1 if $servers{$socket};
+                $way = $asked{$socket} ? 'garble' : 'pass'
+                    if $way eq 'garble_answers';
 
                 hand_on($socket, $way);
                 $select->remove($socket)
@@ -229,6 +237,7 @@ sub drop {
     delete $peer{$peer};
     delete @servers{$socket, $peer};
     delete @greeted{$socket, $peer};
+    delete @asked{$socket, $peer};
     delete @later{$socket, $peer};
     $select->remove($socket, $peer);
     close $_ for $socket, $peer;
@@ -246,6 +255,9 @@ sub hand_on {
     }
 
     my $peer = $peer{$socket};
+
+    # commands begin to count their packets anew, what belongs to a log-in not
+    $asked{$peer} = 1 if $servers{$peer} && substr($bytes, 3, 1) eq "\0";
 
     $bytes = garbled($bytes) if $mode eq 'garble';
 
