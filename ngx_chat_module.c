@@ -20,6 +20,7 @@ static ngx_int_t ngx_chat_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_chat_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_chat_postconfiguration_replica(ngx_conf_t *cf,
     ngx_chat_main_conf_t *chmcf);
+static ngx_int_t ngx_chat_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_chat_init_process(ngx_cycle_t *cycle);
 static void ngx_chat_exit_process(ngx_cycle_t *cycle);
 
@@ -253,7 +254,7 @@ ngx_module_t  ngx_chat_module = {
     ngx_chat_commands,                     /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_chat_init_module,                  /* init module */
     ngx_chat_init_process,                 /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -356,10 +357,33 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
 }
 
 
+/*
+ * nchan makes its timers for Redis when a configuration has been read, and gives
+ * them the log of the current one, which is still the one before.  A reload
+ * frees that then, and workers die of it.  So the current one gets a log that
+ * stays, whose contents ngx_chat_init_module() replaces.  The log that nginx
+ * starts with stays as it is.
+ */
+
 static char *
 ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_chat_main_conf_t *chmcf = conf;
+
+    ngx_log_t  *log;
+
+    if (ngx_cycle->log == &ngx_cycle->new_log) {
+
+        /* never freed: one for all reloads */
+
+        log = ngx_alloc(sizeof(ngx_log_t), cf->log);
+        if (log == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *log = ngx_cycle->new_log;
+        ngx_cycle->log = log;
+    }
 
     ngx_conf_init_uint_value(chmcf->db.connections, 4);
     ngx_conf_init_uint_value(chmcf->db.queue, 1024);
@@ -622,6 +646,24 @@ ngx_chat_postconfiguration_replica(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
     chmcf->replica.servers = servers;
 
     ngx_chat_subscriber_filter_init();
+
+    return NGX_OK;
+}
+
+
+/* the log that stays, if there is one, becomes that of the new configuration */
+
+static ngx_int_t
+ngx_chat_init_module(ngx_cycle_t *cycle)
+{
+    ngx_log_t  *log;
+
+    log = ngx_cycle->log;
+
+    if (!ngx_is_init_cycle(ngx_cycle) && log != &ngx_cycle->new_log) {
+        *log = cycle->new_log;
+        cycle->log = log;
+    }
 
     return NGX_OK;
 }

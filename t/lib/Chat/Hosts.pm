@@ -174,6 +174,7 @@ sub new {
         nginx => $ENV{TEST_NGINX_BINARY} // Chat::Site::find('nginx'),
     }, $class;
 
+    $self->preload;
     Chat::Hosts::plug($self) if Chat::Hosts::spaces();
 
     return $self;
@@ -197,10 +198,13 @@ sub configure {
 }
 
 
-# start_nginx: before that sockets would be refused
+# start_nginx: before that sockets would be refused.  nchan would go on reading
+# what a reload has freed.
 
 sub start_nginx {
     my ($self) = @_;
+
+    local $ENV{FILL} = 'yes';
 
     $self->SUPER::start_nginx;
 

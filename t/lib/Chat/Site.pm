@@ -48,12 +48,7 @@ sub new {
         nginx => $ENV{TEST_NGINX_BINARY} // find('nginx'),
     }, $class;
 
-    # a nginx with sanitizers tells by itself
-    if (!$ENV{TEST_NGINX_BINARY}) {
-        $self->sh("cc -O2 -fPIC -shared -o $dir/backtrace.so
-                   $Top/t/lib/backtrace.c");
-        $self->{preload} = "LD_PRELOAD=$dir/backtrace.so";
-    }
+    $self->preload;
 
     $self->{address} = '127.0.0.1';
     $self->{port} = free_port();
@@ -65,6 +60,19 @@ sub new {
               . install_command("$dir/data", $User ? "--user=$User" : ()));
 
     return $self;
+}
+
+
+# preload: a nginx with sanitizers tells by itself
+
+sub preload {
+    my ($self) = @_;
+
+    return if $ENV{TEST_NGINX_BINARY};
+
+    $self->sh("cc -O2 -fPIC -shared -o $self->{dir}/preload.so
+               $Top/t/lib/preload.c");
+    $self->{preload} = "LD_PRELOAD=$self->{dir}/preload.so";
 }
 
 
