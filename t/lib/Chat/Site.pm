@@ -273,16 +273,33 @@ sub is_new {
 
     my ($parent) = slurp("/proc/$master/stat") =~ /\) \S (\d+)/ or return;
 
-    return slurp("/proc/$parent/cmdline") =~ m{^nginx:.*\Q$self->{dir}\E/};
+    return $self->is_nginx($parent);
 }
 
 
-# workers MASTER: those that take connections
+# is_nginx PID: of this site
+
+sub is_nginx {
+    my ($self, $pid) = @_;
+
+    my ($session) = slurp("$self->{dir}/session") =~ /^(\d+)$/ or return;
+
+    # pid (name) state parent group session
+    return slurp("/proc/$pid/stat") =~ /\) [^ZX] \d+ \d+ $session /;
+}
+
+
+# workers MASTER: those that take connections.  Titles of processes are not seen
+# under valgrind.
 
 sub workers {
     my ($self, $master) = @_;
 
-    return grep { slurp("/proc/$_/cmdline") =~ /worker process(?! is shut)/ }
+    my %other = map { $_ => 1 } $self->master,
+                slurp("$self->{dir}/error.log")
+                    =~ / (\d+)#\d+: gracefully shutting down$/mg;
+
+    return grep { !$other{$_} && alive($_) }
                 split ' ', slurp("/proc/$master/task/$master/children");
 }
 
@@ -320,12 +337,8 @@ sub forgive {
 sub processes {
     my ($self) = @_;
 
-    my ($session) = slurp("$self->{dir}/session") =~ /^(\d+)$/ or return;
-
-    # pid (name) state parent group session
-    return sort { $a <=> $b }
-                map { /^(\d+) .*\) [^ZX] \d+ \d+ $session / ? $1 : () }
-                map { slurp($_) } glob '/proc/[0-9]*/stat';
+    return sort { $a <=> $b } grep { $self->is_nginx($_) }
+                map { m{(\d+)/stat} } glob '/proc/[0-9]*/stat';
 }
 
 
