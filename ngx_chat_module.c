@@ -48,6 +48,10 @@ static ngx_int_t ngx_chat_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 
 
+/* one that outlives configurations, or NULL */
+static ngx_log_t  *ngx_chat_log;
+
+
 static ngx_conf_num_bounds_t  ngx_chat_connections_bounds = {
     ngx_conf_check_num_bounds, 1, 64
 };
@@ -361,8 +365,8 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
  * nchan makes its timers for Redis when a configuration has been read, and gives
  * them the log of the current one, which is still the one before.  A reload
  * frees that then, and workers die of it.  So the current one gets a log that
- * stays, whose contents ngx_chat_init_module() replaces.  The log that nginx
- * starts with stays as it is.
+ * stays to the end of the process, and ngx_chat_init_module() replaces what is
+ * in it.  The log that nginx starts with stays as it is.
  */
 
 static char *
@@ -370,19 +374,17 @@ ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_chat_main_conf_t *chmcf = conf;
 
-    ngx_log_t  *log;
-
     if (ngx_cycle->log == &ngx_cycle->new_log) {
 
-        /* never freed: one for all reloads */
+        /* not of this module's own memory, which goes if its file is replaced */
 
-        log = ngx_alloc(sizeof(ngx_log_t), cf->log);
-        if (log == NULL) {
+        ngx_chat_log = ngx_alloc(sizeof(ngx_log_t), cf->log);
+        if (ngx_chat_log == NULL) {
             return NGX_CONF_ERROR;
         }
 
-        *log = ngx_cycle->new_log;
-        ngx_cycle->log = log;
+        *ngx_chat_log = ngx_cycle->new_log;
+        ngx_cycle->log = ngx_chat_log;
     }
 
     ngx_conf_init_uint_value(chmcf->db.connections, 4);
@@ -651,18 +653,15 @@ ngx_chat_postconfiguration_replica(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
 }
 
 
-/* the log that stays, if there is one, becomes that of the new configuration */
-
 static ngx_int_t
 ngx_chat_init_module(ngx_cycle_t *cycle)
 {
-    ngx_log_t  *log;
-
-    log = ngx_cycle->log;
-
-    if (!ngx_is_init_cycle(ngx_cycle) && log != &ngx_cycle->new_log) {
-        *log = cycle->new_log;
-        cycle->log = log;
+    if (!ngx_is_init_cycle(ngx_cycle)
+        && ngx_cycle->log != &ngx_cycle->new_log)
+    {
+        ngx_chat_log = ngx_cycle->log;
+        *ngx_chat_log = cycle->new_log;
+        cycle->log = ngx_chat_log;
     }
 
     return NGX_OK;
