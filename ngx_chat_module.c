@@ -362,11 +362,11 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
 
 
 /*
- * nchan makes its timers for Redis when a configuration has been read, and gives
- * them the log of the current one, which is still the one before.  A reload
- * frees that then, and workers die of it.  So the current one gets a log that
- * stays to the end of the process, and ngx_chat_init_module() replaces what is
- * in it.  The log that nginx starts with stays as it is.
+ * nchan makes its timers for Redis when a configuration has been read, and
+ * gives them the log of the current one, which is still the one before.  A
+ * reload frees that then, and workers die of it.  So the current one gets a log
+ * that stays to the end of the process, and ngx_chat_init_module() replaces
+ * what is in it.  The log that nginx starts with stays as it is.
  */
 
 static char *
@@ -376,7 +376,7 @@ ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
 
     if (ngx_cycle->log == &ngx_cycle->new_log) {
 
-        /* not of this module's own memory, which goes if its file is replaced */
+        /* the module's own memory goes when its file is replaced */
 
         ngx_chat_log = ngx_alloc(sizeof(ngx_log_t), cf->log);
         if (ngx_chat_log == NULL) {
