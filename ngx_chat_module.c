@@ -376,11 +376,14 @@ ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
 
     if (ngx_cycle->log == &ngx_cycle->new_log) {
 
-        /* the module's own memory goes when its file is replaced */
-
-        ngx_chat_log = ngx_alloc(sizeof(ngx_log_t), cf->log);
         if (ngx_chat_log == NULL) {
-            return NGX_CONF_ERROR;
+
+            /* the module's own memory goes when its file is replaced */
+
+            ngx_chat_log = ngx_alloc(sizeof(ngx_log_t), cf->log);
+            if (ngx_chat_log == NULL) {
+                return NGX_CONF_ERROR;
+            }
         }
 
         *ngx_chat_log = ngx_cycle->new_log;
