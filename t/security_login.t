@@ -5,6 +5,7 @@
 # guessing: what the answers to log-ins tell, by their bytes and their time,
 # and whom throttling stops
 
+use List::Util qw(min);
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
@@ -54,18 +55,10 @@ sub bytes {
                 $res->body;
 }
 
-# median NUMBERS
+# fastest ROUNDS, NAME => CODE, ...: the fewest seconds each takes, for whatever
+# else the machine does adds to them; in turns
 
-sub median {
-    my @sorted = sort { $a <=> $b } @_;
-
-    return $sorted[@sorted / 2];
-}
-
-# medians ROUNDS, NAME => CODE, ...: of the seconds each takes, in turns, so
-# that what slows the machine down slows all of them down
-
-sub medians {
+sub fastest {
     my ($rounds, %code) = @_;
 
     my %seconds;
@@ -80,25 +73,25 @@ sub medians {
         }
     }
 
-    return map { $_ => median(@{ $seconds{$_} }) } keys %code;
+    return map { $_ => min(@{ $seconds{$_} }) } keys %code;
 }
 
-# alike WHAT, MEDIANS: within a quarter of that of "wrong".  A hash takes tens
+# alike WHAT, SECONDS: within a quarter of that of "wrong".  A hash takes tens
 # of milliseconds, all else one or two: who is spared the hash is far off.
 
 sub alike {
-    my ($what, %median) = @_;
+    my ($what, %seconds) = @_;
 
-    my $wrong = delete $median{wrong};
+    my $wrong = delete $seconds{wrong};
 
     cmp_ok($wrong, '>', 0.01, "$what: a wrong password is hashed");
 
-    for my $name (sort keys %median) {
-        my $part = $median{$name} / $wrong;
+    for my $name (sort keys %seconds) {
+        my $part = $seconds{$name} / $wrong;
 
         ok($part > 0.75 && $part < 1.33, "$what: \"$name\" takes as long")
             or diag(sprintf '%.1f ms, wrong password %.1f ms',
-                    1000 * $median{$name}, 1000 * $wrong);
+                    1000 * $seconds{$name}, 1000 * $wrong);
     }
 }
 
@@ -169,12 +162,12 @@ is(bytes(try_form(@{ $Names{$_} }, fresh())), $wrong, $_)
 $Given->();
 --- timeout: 60
 --- then
-alike('API', medians(15, map {
+alike('API', fastest(15, map {
     my @try = @{ $Names{$_} };
     ($_ => sub { try_api(@try, fresh()) });
 } keys %Names));
 
-alike('form', medians(9, map {
+alike('form', fastest(9, map {
     my @try = @{ $Names{$_} };
     ($_ => sub { try_form(@try, fresh()) });
 } qw(wrong unknown disabled)));
