@@ -41,6 +41,9 @@
 /* how long a publish may take, milliseconds: one that is heard of takes few */
 #define NGX_CHAT_PUBLISH_TIMEOUT  5000
 
+/* how long others may take to answer a worker that died, milliseconds */
+#define NGX_CHAT_PUBLISH_DRAIN    100
+
 
 static ngx_int_t ngx_chat_publish_channels(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_chat_message_t *message);
@@ -342,29 +345,40 @@ ngx_chat_publish_cleanup(void *data)
 /*
  * nchan's pipe to a worker outlives it.  In there are answers to what the dead
  * one had asked, with pointers into its memory: the first of them would be the
- * next one's death.  nchan, whose module is loaded before ours, has just made a
- * connection of the end that is read, the only pipe that can be.
+ * next one's death.  So would those be that others are about to write.  This
+ * worker has taken no connection so far, so that nobody waits for it.  nchan,
+ * whose module is loaded before ours, has just made a connection of the end that
+ * is read, the only pipe that can be.
  */
 
 void
 ngx_chat_publish_drain(ngx_cycle_t *cycle)
 {
     u_char             buf[4096];
-    ngx_uint_t         i;
+    ngx_uint_t         i, msec;
     struct stat        sb;
     ngx_connection_t  *c;
 
     for (i = 0; i < cycle->connection_n; i++) {
         c = &cycle->connections[i];
 
-        if (c->fd == (ngx_socket_t) -1
-            || !c->read->active
-            || fstat(c->fd, &sb) == -1
-            || !S_ISFIFO(sb.st_mode))
+        if (c->fd != (ngx_socket_t) -1
+            && c->read->active
+            && fstat(c->fd, &sb) == 0
+            && S_ISFIFO(sb.st_mode))
         {
-            continue;
+            break;
         }
+    }
+
+    if (i == cycle->connection_n) {
+        return;
+    }
+
+    for (msec = 0; msec < NGX_CHAT_PUBLISH_DRAIN; msec += 5) {
 
         while (read(c->fd, buf, sizeof(buf)) > 0) { /* void */ }
+
+        ngx_msleep(5);
     }
 }

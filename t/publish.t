@@ -274,6 +274,43 @@ exited on signal 9
 [emerg]
 
 
+=== what others answer a worker late that was killed is not for the next one
+--- then
+# nchan's memory of channels is shared out by their names: of four people both
+# have some
+my ($slow, $dead) = worker_pids();
+
+kill 'STOP', $slow;
+
+my @sent = map {
+    my $who = $_;
+    map { api($who, POST => '/api/v1/message/',
+              { recipient => $who, body => 'x' })->code } 1 .. 5;
+} qw(u1 u2 u3 u4);
+
+is("@sent", join(' ', (201) x 20), 'the other one stores all');
+kill 'KILL', $dead;
+
+my ($next) = ();
+ok(wait_until { ($next) = grep { $_ != $slow && $_ != $dead } worker_pids() },
+   'another takes its place');
+
+# it has looked into the pipe by now
+select undef, undef, undef, 0.04;
+kill 'CONT', $slow;
+settle(1);
+
+is(join(' ', worker_pids()), join(' ', sort { $a <=> $b } $slow, $next),
+   'which lives');
+--- error_log
+[alert]
+exited on signal 9
+--- no_error_log
+[emerg]
+exited on signal 11
+exited on signal 6
+
+
 === kill -9 of a worker during sends: each answer is true
 --- then
 my ($sent, $ended, %stored) = (0, 0);
