@@ -347,8 +347,8 @@ ngx_chat_publish_cleanup(void *data)
  * one had asked, with pointers into its memory: the first of them would be the
  * next one's death.  So would those be that others are about to write.  This
  * worker has taken no connection so far, so that nobody waits for it.  nchan,
- * whose module is loaded before ours, has just made a connection of the end that
- * is read, the only pipe that can be.
+ * whose module is loaded before ours, has just made a connection of the end
+ * that is read, the only pipe that can be.
  */
 
 void
