@@ -359,7 +359,12 @@ ngx_chat_publish_drain(ngx_cycle_t *cycle)
     struct stat        sb;
     ngx_connection_t  *c;
 
-    for (i = 0; i < cycle->connection_n; i++) {
+    for (i = 0; /* void */; i++) {
+
+        if (i == cycle->connection_n) {
+            return;
+        }
+
         c = &cycle->connections[i];
 
         if (c->fd != (ngx_socket_t) -1
@@ -369,10 +374,6 @@ ngx_chat_publish_drain(ngx_cycle_t *cycle)
         {
             break;
         }
-    }
-
-    if (i == cycle->connection_n) {
-        return;
     }
 
     for (msec = 0; msec < NGX_CHAT_PUBLISH_DRAIN; msec += 5) {

@@ -115,7 +115,7 @@ exited on signal 6
 === nobody knows whether it was stored: 503, and it is announced nevertheless
 --- workers: 2
 --- http
-chat_db_timeout 500ms;
+chat_db_timeout 2s;
 --- given
 $proxy->pass;
 --- change
