@@ -42,7 +42,7 @@
 #define NGX_CHAT_PUBLISH_TIMEOUT  5000
 
 /* how long others may take to answer a worker that died, milliseconds */
-#define NGX_CHAT_PUBLISH_DRAIN    100
+#define NGX_CHAT_PUBLISH_DRAIN    250
 
 
 static ngx_int_t ngx_chat_publish_channels(ngx_http_request_t *r,
