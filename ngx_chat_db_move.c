@@ -13,14 +13,21 @@ ngx_int_t
 ngx_chat_db_move(ngx_chat_db_conn_t *conn, ngx_uint_t errcode,
     const char *reason, ngx_uint_t anyway)
 {
+    ngx_uint_t      left;
     ngx_chat_db_t  *db;
 
     db = conn->db;
+    left = (conn->server != db->servers.current);
 
     if (ngx_chat_db_servers_leave(&db->servers, conn->server, anyway)
         != NGX_OK)
     {
         return NGX_DECLINED;
+    }
+
+    if (left) {
+        /* another connection has, and told so */
+        return NGX_OK;
     }
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,

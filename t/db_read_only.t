@@ -216,3 +216,48 @@ $again->('the first');
 
 is($two->sql('SELECT COUNT(*) FROM chat.chat_message'), $count,
    'nothing is stored by one that is read-only');
+
+
+=== writes of two kinds under way: the server is left once
+--- workers: 1
+--- change
+s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
+--- given
+begin('primary', 'primary');
+--- then
+my ($worker) = worker_pids();
+
+my $id = api('u2', POST => '/api/v1/message/',
+             { recipient => 'u1', body => 'to be read' })->json->{id};
+
+# a packet each, and both are sent before either is answered
+my $both = sub {
+    my %codes;
+    my $open = 0;
+
+    my $send = sub {
+        my ($path, $json) = @_;
+
+        my $count = sub { $codes{ $_[0] && $_[0]->code // 0 }++; $open-- };
+
+        $open++;
+        request('u1', POST => "/api/v1/$path", $json)->then($count, $count);
+    };
+
+    kill 'STOP', $worker;
+    $send->('message/', { recipient => 'u2', body => 'both' });
+    $send->('conversation/u2/read', { id => $id });
+    settle(0.2);
+    kill 'CONT', $worker;
+
+    wait_until { !$open };
+
+    return join ', ', map { "$codes{$_} times $_" } sort keys %codes;
+};
+
+is($both->(), '1 times 200, 1 times 201', 'all well') for 1 .. 3;
+$one->sql('SET GLOBAL read_only = 1');
+
+is($both->(), '1 times 200, 1 times 201', 'no request fails');
+is(told('\[error\].* is left for .*: it is read-only, error 1290'), 1,
+   'once');
