@@ -41,7 +41,11 @@
 /* how long a publish may take, milliseconds: one that is heard of takes few */
 #define NGX_CHAT_PUBLISH_TIMEOUT  5000
 
-/* how long others may take to answer a worker that died, milliseconds */
+/*
+ * How long others may take to answer a worker that died, milliseconds: to come
+ * to what it has asked, and then to write.
+ */
+#define NGX_CHAT_PUBLISH_UNREAD   2000
 #define NGX_CHAT_PUBLISH_DRAIN    250
 
 
@@ -55,6 +59,8 @@ static ngx_int_t ngx_chat_publish_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
 static void ngx_chat_publish_timeout(ngx_event_t *ev);
 static void ngx_chat_publish_cleanup(void *data);
+static ngx_uint_t ngx_chat_publish_pipe(ngx_connection_t *c);
+static void ngx_chat_publish_discard(ngx_connection_t *c, ngx_msec_t msec);
 
 
 static ngx_str_t  ngx_chat_publish_method = ngx_string("POST");
@@ -345,38 +351,79 @@ ngx_chat_publish_cleanup(void *data)
 /*
  * nchan's pipe to a worker outlives it.  In there are answers to what the dead
  * one had asked, with pointers into its memory: the first of them would be the
- * next one's death.  So would those be that others are about to write.  This
- * worker has taken no connection so far, so that nobody waits for it.  nchan,
- * whose module is loaded before ours, has just made a connection of the end
- * that is read, the only pipe that can be.
+ * next one's death.  So would those be that others are about to write, who may
+ * have been busy and have its questions still before them: each of their pipes
+ * has to be seen empty.  This worker has taken no connection so far, so that
+ * nobody waits for it.
+ *
+ * nchan, whose module is loaded before ours, has just made a connection of an
+ * end of each pipe: it reads from this worker's, and writes to the others'.
  */
 
 void
 ngx_chat_publish_drain(ngx_cycle_t *cycle)
 {
-    u_char             buf[4096];
+    int                unread;
     ngx_uint_t         i, msec;
-    struct stat        sb;
-    ngx_connection_t  *c;
+    ngx_connection_t  *c, *own;
 
-    for (i = 0; /* void */; i++) {
+    own = NULL;
 
-        if (i == cycle->connection_n) {
-            return;
-        }
-
+    for (i = 0; i < cycle->connection_n; i++) {
         c = &cycle->connections[i];
 
-        if (c->fd != (ngx_socket_t) -1
-            && c->read->active
-            && fstat(c->fd, &sb) == 0
-            && S_ISFIFO(sb.st_mode))
-        {
+        if (ngx_chat_publish_pipe(c) && c->read->active) {
+            own = c;
             break;
         }
     }
 
-    for (msec = 0; msec < NGX_CHAT_PUBLISH_DRAIN; msec += 5) {
+    if (own == NULL) {
+        return;
+    }
+
+    msec = 0;
+
+    for (i = 0; i < cycle->connection_n; i++) {
+        c = &cycle->connections[i];
+
+        if (c == own || !ngx_chat_publish_pipe(c)) {
+            continue;
+        }
+
+        while (msec < NGX_CHAT_PUBLISH_UNREAD
+               && ioctl(c->fd, FIONREAD, &unread) == 0
+               && unread)
+        {
+            ngx_chat_publish_discard(own, 5);
+            msec += 5;
+        }
+    }
+
+    ngx_chat_publish_discard(own, NGX_CHAT_PUBLISH_DRAIN);
+}
+
+
+static ngx_uint_t
+ngx_chat_publish_pipe(ngx_connection_t *c)
+{
+    struct stat  sb;
+
+    return c->fd != (ngx_socket_t) -1
+           && fstat(c->fd, &sb) == 0
+           && S_ISFIFO(sb.st_mode);
+}
+
+
+/* what comes from it in so many milliseconds */
+
+static void
+ngx_chat_publish_discard(ngx_connection_t *c, ngx_msec_t msec)
+{
+    u_char      buf[4096];
+    ngx_msec_t  passed;
+
+    for (passed = 0; passed < msec; passed += 5) {
 
         while (read(c->fd, buf, sizeof(buf)) > 0) { /* void */ }
 
