@@ -68,6 +68,7 @@ typedef struct {
     ngx_array_t                 publishers;    /* ngx_chat_publisher_t */
     unsigned                    used:1;        /* some location needs us */
 
+    uint32_t                    generation;    /* of workers */
     ngx_chat_worker_t          *worker;        /* of this process */
 } ngx_chat_main_conf_t;
 

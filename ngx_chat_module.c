@@ -659,6 +659,15 @@ ngx_chat_postconfiguration_replica(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
 static ngx_int_t
 ngx_chat_init_module(ngx_cycle_t *cycle)
 {
+    ngx_chat_main_conf_t  *chmcf;
+
+    chmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_chat_module);
+
+    if (chmcf && chmcf->zone) {
+        chmcf->generation = ngx_chat_workers_new_generation(
+                                   ngx_chat_cache_workers(chmcf->zone->data));
+    }
+
     if (!ngx_is_init_cycle(ngx_cycle)
         && ngx_cycle->log != &ngx_cycle->new_log)
     {
@@ -737,8 +746,9 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_chat_workers_start(worker->workers) == NGX_DECLINED) {
-
+    if (ngx_chat_workers_start(worker->workers, chmcf->generation)
+        == NGX_DECLINED)
+    {
         /* what is sent in the new epoch is not to be drained */
 
         ngx_chat_publish_drain(cycle);

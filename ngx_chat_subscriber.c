@@ -28,6 +28,11 @@
  */
 #define NGX_CHAT_SUBSCRIBER_LINGER   250
 
+/* how long it waits for others that hear late that all are to leave, and how
+   often it looks for them */
+#define NGX_CHAT_SUBSCRIBER_WAIT     5000
+#define NGX_CHAT_SUBSCRIBER_LOOK     50
+
 
 typedef struct ngx_chat_subscriber_s  ngx_chat_subscriber_t;
 
@@ -62,6 +67,7 @@ struct ngx_chat_subscriber_s {
 struct ngx_chat_subscribers_s {
     ngx_queue_t                 queue;         /* all of this worker */
     ngx_uint_t                  lookups;       /* under way */
+    ngx_msec_t                  waited;        /* for others to leave, too */
     unsigned                    more:1;        /* others are due for one */
     ngx_uint_t                  revision;      /* revocations seen */
     ngx_event_t                 event;
@@ -229,6 +235,15 @@ ngx_chat_subscriber_tick(ngx_event_t *ev)
             return;
         }
 
+        if (subs->waited < NGX_CHAT_SUBSCRIBER_WAIT
+            && ngx_chat_workers_staying(subs->workers,
+                                        NGX_CHAT_SUBSCRIBER_LINGER))
+        {
+            subs->waited += NGX_CHAT_SUBSCRIBER_LOOK;
+            ngx_add_timer(ev, NGX_CHAT_SUBSCRIBER_LOOK);
+            return;
+        }
+
         ev->cancelable = 1;
 
     } else {
@@ -257,6 +272,7 @@ ngx_chat_subscribers_leave(ngx_event_t *rev)
     ngx_close_connection(c);
 
     ngx_chat_subscribers_spare();
+    ngx_chat_workers_leave(subs->workers);
 
     (void) ngx_chat_subscribers_close(subs);
 

@@ -19,9 +19,19 @@
 #define NGX_CHAT_WORKERS_NOBODY  0x7fffffff
 
 
+/* a slot of nginx's table of processes has one process at a time */
+
+typedef struct {
+    ngx_pid_t                   pid;          /* 0: none, or it ended well */
+    uint32_t                    generation;
+    ngx_msec_t                  left;         /* began to; 0: has not */
+} ngx_chat_workers_slot_t;
+
+
 struct ngx_chat_workers_s {
     ngx_atomic_t                epoch;
-    ngx_pid_t                   pids[NGX_MAX_PROCESSES];
+    ngx_atomic_t                generation;   /* the newest */
+    ngx_chat_workers_slot_t     slots[NGX_MAX_PROCESSES];
 
     ngx_chat_unannounced_t     *unannounced;
     ngx_uint_t                  nunannounced;
@@ -51,20 +61,24 @@ ngx_chat_workers_create(ngx_slab_pool_t *shpool)
 }
 
 
-/* a slot of nginx's table of processes has one process at a time */
-
 ngx_int_t
-ngx_chat_workers_start(ngx_chat_workers_t *workers)
+ngx_chat_workers_start(ngx_chat_workers_t *workers, uint32_t generation)
 {
-    ngx_pid_t   pid;
-    ngx_uint_t  i;
+    ngx_pid_t                 pid;
+    ngx_uint_t                i;
+    ngx_chat_workers_slot_t  *slot;
 
     if (workers == NULL) {
         return NGX_OK;
     }
 
-    pid = workers->pids[ngx_process_slot];
-    workers->pids[ngx_process_slot] = ngx_pid;
+    slot = &workers->slots[ngx_process_slot];
+
+    pid = slot->pid;
+
+    slot->generation = generation;
+    slot->left = 0;
+    slot->pid = ngx_pid;
 
     /* one that died may have had the number that is ours now */
 
@@ -82,7 +96,7 @@ void
 ngx_chat_workers_end(ngx_chat_workers_t *workers)
 {
     if (workers) {
-        workers->pids[ngx_process_slot] = 0;
+        workers->slots[ngx_process_slot].pid = 0;
     }
 }
 
@@ -98,6 +112,67 @@ ngx_uint_t
 ngx_chat_workers_epoch(ngx_chat_workers_t *workers)
 {
     return workers ? workers->epoch : 0;
+}
+
+
+uint32_t
+ngx_chat_workers_new_generation(ngx_chat_workers_t *workers)
+{
+    return workers ? (uint32_t) ngx_atomic_fetch_add(&workers->generation, 1)
+                   : 0;
+}
+
+
+void
+ngx_chat_workers_leave(ngx_chat_workers_t *workers)
+{
+    if (workers) {
+        workers->slots[ngx_process_slot].left = ngx_max(ngx_current_msec, 1);
+    }
+}
+
+
+ngx_uint_t
+ngx_chat_workers_staying(ngx_chat_workers_t *workers, ngx_msec_t msec)
+{
+    uint32_t                  generation;
+    ngx_uint_t                i, n;
+    ngx_msec_t                left;
+    ngx_chat_workers_slot_t  *slot;
+
+    if (workers == NULL) {
+        return 0;
+    }
+
+    n = 0;
+    generation = workers->slots[ngx_process_slot].generation;
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+        slot = &workers->slots[i];
+
+        if (slot->pid == 0 || slot->pid == ngx_pid
+            || slot->generation != generation)
+        {
+            continue;
+        }
+
+        left = slot->left;
+
+        if (left
+            && (ngx_msec_int_t) (ngx_current_msec - left)
+               >= (ngx_msec_int_t) msec)
+        {
+            continue;
+        }
+
+        /* one that died has not told */
+
+        if (kill(slot->pid, 0) == 0) {
+            n++;
+        }
+    }
+
+    return n;
 }
 
 

@@ -36,10 +36,24 @@ ngx_chat_workers_t *ngx_chat_workers_create(ngx_slab_pool_t *shpool);
  * its predecessor did not, so that there is to be a new epoch.
  */
 
-ngx_int_t ngx_chat_workers_start(ngx_chat_workers_t *workers);
+ngx_int_t ngx_chat_workers_start(ngx_chat_workers_t *workers,
+    uint32_t generation);
 void ngx_chat_workers_end(ngx_chat_workers_t *workers);
 void ngx_chat_workers_new_epoch(ngx_chat_workers_t *workers);
 ngx_uint_t ngx_chat_workers_epoch(ngx_chat_workers_t *workers);
+
+
+/*
+ * Generations.  Workers of one configuration leave together, but some may hear
+ * of it late.  The master begins a generation; a worker tells when it begins to
+ * leave, and may ask whether there are others of its own that have not, or not
+ * been at it for so many milliseconds yet.
+ */
+
+uint32_t ngx_chat_workers_new_generation(ngx_chat_workers_t *workers);
+void ngx_chat_workers_leave(ngx_chat_workers_t *workers);
+ngx_uint_t ngx_chat_workers_staying(ngx_chat_workers_t *workers,
+    ngx_msec_t msec);
 
 
 /*

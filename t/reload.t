@@ -448,6 +448,41 @@ for my $n (1 .. 2) {
 stop_load();
 
 
+=== an old worker that hears late that it is one
+--- then
+my ($slow, $other) = worker_pids();
+
+# both are reached by what the other is told
+my @sockets = map { web_socket($_) } qw(u1 u2 u3 u1 u2 u3);
+
+kill STOP => $slow;
+kill HUP => master_pid();
+ok(wait_until { (() = worker_pids()) == 4 }, 'there are new ones');
+
+settle(1);
+is(kill(0, $other), 1, 'it is waited for');
+
+kill CONT => $slow;
+ok(wait_until(sub { !kill 0, $slow, $other }, 3), 'both have ended');
+ok(wait_until { !grep { !$_->{closed} } @sockets }, 'without sockets');
+--- no_error_log
+[emerg]
+exited on signal
+
+
+=== one that does not hear of it at all is waited for in vain
+--- then
+my ($deaf, $other) = worker_pids();
+
+kill STOP => $deaf;
+kill HUP => master_pid();
+ok(wait_until { (() = worker_pids()) == 4 }, 'there are new ones');
+ok(wait_until(sub { !kill 0, $other }, 10), 'the other one ends');
+
+kill CONT => $deaf;
+ok(wait_until { !kill 0, $deaf }, 'so does this one, when it hears of it');
+
+
 === an old worker that has something left to do
 --- workers: 1
 --- then
