@@ -22,6 +22,7 @@ static ngx_int_t ngx_chat_postconfiguration_replica(ngx_conf_t *cf,
     ngx_chat_main_conf_t *chmcf);
 static ngx_int_t ngx_chat_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_chat_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_chat_last_init_process(ngx_cycle_t *cycle);
 static void ngx_chat_exit_process(ngx_cycle_t *cycle);
 
 static void *ngx_chat_create_main_conf(ngx_conf_t *cf);
@@ -263,6 +264,28 @@ ngx_module_t  ngx_chat_module = {
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     ngx_chat_exit_process,                 /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/*
+ * nginx comes to modules in the order in which they are linked in or loaded,
+ * and to this one last: after nchan, wherever that stands.  It has no context
+ * and no directives, as nginx's own ngx_conf_module.
+ */
+
+static ngx_module_t  ngx_chat_last_module = {
+    NGX_MODULE_V1,
+    NULL,                                  /* module context */
+    NULL,                                  /* module directives */
+    NGX_CONF_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_chat_last_init_process,            /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -676,6 +699,14 @@ ngx_chat_init_module(ngx_cycle_t *cycle)
         cycle->log = ngx_chat_log;
     }
 
+    if (cycle->modules_n == ngx_max_module) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "chat: too many modules are loaded");
+        return NGX_ERROR;
+    }
+
+    cycle->modules[cycle->modules_n++] = &ngx_chat_last_module;
+
     return NGX_OK;
 }
 
@@ -746,19 +777,6 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_chat_workers_start(worker->workers, chmcf->generation)
-        == NGX_DECLINED)
-    {
-        /* what is sent in the new epoch is not to be drained */
-
-        ngx_chat_publish_drain(cycle);
-        ngx_chat_workers_new_epoch(worker->workers);
-
-        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "chat: a worker has died, closing all sockets: nchan "
-                      "would not deliver to all of them any more");
-    }
-
     if (worker->workers && chmcf->publishers.nelts) {
         worker->announcer = ngx_chat_announcer_create(cycle, chmcf);
         if (worker->announcer == NULL) {
@@ -772,6 +790,37 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         if (worker->hosts == NULL) {
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_chat_last_init_process(ngx_cycle_t *cycle)
+{
+    ngx_chat_worker_t     *worker;
+    ngx_chat_main_conf_t  *chmcf;
+
+    chmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_chat_module);
+
+    if (chmcf == NULL || chmcf->worker == NULL) {
+        return NGX_OK;
+    }
+
+    worker = chmcf->worker;
+
+    if (ngx_chat_workers_start(worker->workers, chmcf->generation)
+        == NGX_DECLINED)
+    {
+        /* what is sent in the new epoch is not to be drained */
+
+        ngx_chat_publish_drain(cycle);
+        ngx_chat_workers_new_epoch(worker->workers);
+
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "chat: a worker has died, closing all sockets: nchan "
+                      "would not deliver to all of them any more");
     }
 
     return NGX_OK;

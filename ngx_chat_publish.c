@@ -356,8 +356,8 @@ ngx_chat_publish_cleanup(void *data)
  * has to be seen empty.  This worker has taken no connection so far, so that
  * nobody waits for it.
  *
- * nchan, whose module is loaded before ours, has just made a connection of an
- * end of each pipe: it reads from this worker's, and writes to the others'.
+ * nchan has just made a connection of an end of each pipe: it reads from this
+ * worker's, and writes to the others'.
  */
 
 void

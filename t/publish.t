@@ -34,6 +34,46 @@ sub reset_by_peer {
     close $socket;
 }
 
+# load_modules MODULE ...: in this order, from the next start on
+
+sub load_modules {
+    $Test::Nginx::Util::LoadModules = "@_";
+}
+
+
+# of two workers one is stopped and the other killed, which had asked it
+
+sub answered_late {
+
+    # nchan's memory of channels is shared out by their names: of four people
+    # both have some
+    my ($slow, $dead) = worker_pids();
+
+    kill 'STOP', $slow;
+
+    my @sent = map {
+        my $who = $_;
+        map { api($who, POST => '/api/v1/message/',
+                  { recipient => $who, body => 'x' })->code } 1 .. 5;
+    } qw(u1 u2 u3 u4);
+
+    is("@sent", join(' ', (201) x 20), 'the other one stores all');
+    kill 'KILL', $dead;
+
+    my ($next) = ();
+    ok(wait_until { ($next) = grep { $_ != $slow && $_ != $dead }
+                                   worker_pids() },
+       'another takes its place');
+
+    # longer than anybody needs who only has to write
+    settle(0.8);
+    kill 'CONT', $slow;
+    settle(1);
+
+    is(join(' ', worker_pids()), join(' ', sort { $a <=> $b } $slow, $next),
+       'which lives');
+}
+
 run_tests();
 
 
@@ -276,32 +316,22 @@ exited on signal 9
 
 === what others answer a worker late that was killed is not for the next one
 --- then
-# nchan's memory of channels is shared out by their names: of four people both
-# have some
-my ($slow, $dead) = worker_pids();
+answered_late();
+--- error_log
+[alert]
+exited on signal 9
+--- no_error_log
+[emerg]
+exited on signal 11
+exited on signal 6
 
-kill 'STOP', $slow;
 
-my @sent = map {
-    my $who = $_;
-    map { api($who, POST => '/api/v1/message/',
-              { recipient => $who, body => 'x' })->code } 1 .. 5;
-} qw(u1 u2 u3 u4);
-
-is("@sent", join(' ', (201) x 20), 'the other one stores all');
-kill 'KILL', $dead;
-
-my ($next) = ();
-ok(wait_until { ($next) = grep { $_ != $slow && $_ != $dead } worker_pids() },
-   'another takes its place');
-
-# longer than anybody needs who only has to write
-settle(0.8);
-kill 'CONT', $slow;
-settle(1);
-
-is(join(' ', worker_pids()), join(' ', sort { $a <=> $b } $slow, $next),
-   'which lives');
+=== the same when nchan is loaded last
+--- given
+load_modules(reverse split ' ', $ENV{TEST_NGINX_LOAD_MODULES});
+--- then
+answered_late();
+load_modules(split ' ', $ENV{TEST_NGINX_LOAD_MODULES});
 --- error_log
 [alert]
 exited on signal 9
