@@ -13,6 +13,10 @@
 #define NGX_CHAT_DB_GET_ERRNO    1030
 #define NGX_CHAT_DB_SERVER_LOST  2013
 
+/* CR_UNKNOWN_ERROR: what Oracle's library makes now and then of a server that
+   has no place for this account, 1226 (seen with 9.7.4) */
+#define NGX_CHAT_DB_NO_REASON    2000
+
 
 /* another transaction, or another node, was in the way: over as a rule */
 
@@ -209,6 +213,7 @@ static const ngx_uint_t  ngx_chat_db_unwelcome[] = {
     1226,                        /* ER_USER_LIMIT_REACHED */
     1820,                        /* ER_MUST_CHANGE_PASSWORD */
     1862,                        /* ER_MUST_CHANGE_PASSWORD_LOGIN */
+    NGX_CHAT_DB_NO_REASON,       /* CR_UNKNOWN_ERROR */
     3032,                        /* ER_SERVER_OFFLINE_MODE of MySQL */
     3118,                        /* ER_ACCOUNT_HAS_BEEN_LOCKED of MySQL */
     0
@@ -268,7 +273,7 @@ ngx_chat_db_error(ngx_uint_t code)
         code = NGX_CHAT_DB_GET_ERRNO;
 
     } else if (code == 0
-               || (code >= 2000 && code < 3000)
+               || (code >= 2000 && code < 3000 && code != NGX_CHAT_DB_NO_REASON)
                || (code >= 5000 && code < 6000))
     {
         /* the client libraries' own, 0 being a socket that nginx refused */

@@ -92,9 +92,12 @@ sub refuses {
 
     ok(wait_until(sub { burst(3, 5); told('error 1226') >= $n }),
        'no further connection is let in');
-    cmp_ok(told('\[error\].* out of reach: .*error 1226'), '<=', 2,
-           'told once by each worker');
-    is(told('is left for'), 0, 'which is no reason to leave');
+
+    # what Oracle's library does not always know is another reason each time
+    cmp_ok(told('\[error\].* out of reach: .*error 1226'), '<=',
+           2 + told('out of reach: .*error 2000'), 'told once by each worker');
+    is(told('is left for'), 0, 'which is no reason to leave')
+        or diag(grep { /chat/ } error_log() =~ /^.*\n/mg);
 }
 
 
