@@ -8,71 +8,79 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_chat_db.h"
-#include "ngx_chat_db_conn.h"
-#include "ngx_chat_mysql.h"
+#include "src/db/ngx_chat_db_queue.h"
 
 
 /*
- * A job's way:
+ * A submitted job waits in a queue of its query type.  At the end of each event
+ * ngx_chat_db_settle() first dispatches waiting jobs to connections, so that
+ * the server works in the meantime.  Then it calls the handlers of jobs that
+ * are done.  Nothing else is on the stack at that time, so a handler may
+ * submit, cancel and free.
  *
- *   submit -> the lane of its class -> a connection's packet -> done -> handler
- *                 ^                         |
- *                 +---- tried again <-------+
+ * All jobs that are not done are also in db->jobs, in the order of their
+ * deadlines.  The time-out is the same for all, so this is the order of
+ * arrival.  One timer ends the jobs in time, wherever they are.  It keeps an
+ * exiting worker alive as long as jobs are in progress.
  *
- * All jobs that are not done stand in db->jobs too, in the order of their
- * deadlines, which is the order they came in, for the time-out is the same for
- * all.  One timer there ends them in time, wherever they are; it keeps an
- * exiting worker alive as long as somebody waits, and no longer.
- *
- * A job that replicas do not do goes from where it is into the lane of the same
- * class of the database.
- *
- * Handlers are called last of all, from ngx_chat_db_settle(), at the end of
- * each event: nothing of this file is on the stack then but that loop, and a
- * handler may submit, cancel and free as it likes.
+ * A job that no replica completes moves to the queue of its query type of the
+ * primary.
  */
 
 
-/* connections that a job may lose before it is given up */
-#define NGX_CHAT_DB_LOSSES  3
-
-/* of a job's time-out, what replicas may use of it: a half, at most so many
-   milliseconds */
+/* replicas may use half of a job's time-out, at most this, ms */
 #define NGX_CHAT_DB_REPLICA_TIMEOUT  1000
 
 
 static void ngx_chat_db_cleanup(void *data);
-static ngx_chat_db_lane_t *ngx_chat_db_lane(ngx_chat_db_t *db,
-    const ngx_chat_db_class_t *class, ngx_uint_t alone);
-static ngx_chat_metrics_query_t *ngx_chat_db_metrics(ngx_chat_db_t *db,
-    const ngx_chat_db_class_t *class);
 static ngx_int_t ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job);
 static void ngx_chat_db_fall_back(ngx_chat_db_job_t *job);
-static void ngx_chat_db_missed(ngx_chat_db_t *db);
-static ngx_uint_t ngx_chat_db_backing_off(ngx_chat_db_t *db);
-static ngx_uint_t ngx_chat_db_resting(ngx_chat_db_t *db);
-static void ngx_chat_db_take_out(ngx_chat_db_job_t *job);
-static void ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc);
 
 static void ngx_chat_db_posted_handler(ngx_event_t *ev);
-static void ngx_chat_db_pause_handler(ngx_event_t *ev);
 static void ngx_chat_db_deadline_handler(ngx_event_t *ev);
+static void ngx_chat_db_conn_handler(ngx_chat_db_conn_t *conn,
+    ngx_chat_db_event_e event);
 
+static void ngx_chat_db_settle(ngx_chat_db_t *db);
 static void ngx_chat_db_report(ngx_chat_db_t *db);
+static void ngx_chat_db_gauge(ngx_chat_db_t *db, ngx_chat_gauge_e gauge,
+    ngx_uint_t n);
 static void ngx_chat_db_dispatch(ngx_chat_db_t *db);
-static ngx_chat_db_lane_t *ngx_chat_db_next_lane(ngx_chat_db_t *db);
-static ngx_uint_t ngx_chat_db_parallel(ngx_chat_db_lane_t *lane);
+static ngx_chat_db_queue_t *ngx_chat_db_next_queue(ngx_chat_db_t *db);
+static ngx_uint_t ngx_chat_db_parallel(ngx_chat_db_queue_t *queue);
 static ngx_chat_db_conn_t *ngx_chat_db_next_conn(ngx_chat_db_t *db);
 static void ngx_chat_db_close_idle(ngx_chat_db_t *db);
-static void ngx_chat_db_start(ngx_chat_db_conn_t *conn,
-    ngx_chat_db_lane_t *lane);
-static void ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn);
+static void ngx_chat_db_fill(ngx_chat_db_queue_t *queue);
+
+
+static const ngx_chat_db_role_t  ngx_chat_db_role_primary = {
+    .title = "database",
+    .opened = NGX_CHAT_COUNT_DB_CONNECTED,
+    .unfit = NGX_CHAT_COUNT_DB_CONNECT_FAILED,
+    .lost = NGX_CHAT_COUNT_DB_LOST,
+    .done = NGX_CHAT_COUNT_MAX,
+    .connected = NGX_CHAT_GAUGE_DB_CONNECTIONS,
+    .running = NGX_CHAT_GAUGE_DB_BUSY,
+    .waiting = NGX_CHAT_GAUGE_DB_WAITING
+};
+
+
+static const ngx_chat_db_role_t  ngx_chat_db_role_replica = {
+    .title = "replica",
+    .opened = NGX_CHAT_COUNT_MAX,
+    .unfit = NGX_CHAT_COUNT_MAX,
+    .lost = NGX_CHAT_COUNT_MAX,
+    .done = NGX_CHAT_COUNT_REPLICA_OK,
+    .connected = NGX_CHAT_GAUGE_REPLICA_CONNECTIONS,
+    .running = NGX_CHAT_GAUGE_MAX,
+    .waiting = NGX_CHAT_GAUGE_MAX
+};
 
 
 ngx_chat_db_t *
 ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
-    ngx_chat_db_choice_t *choice, const ngx_chat_db_class_t *setup,
-    const ngx_chat_db_class_t *const *classes, ngx_chat_metrics_t *metrics)
+    ngx_chat_db_choice_t *choice, const ngx_chat_db_type_t *setup,
+    const ngx_chat_db_type_t *const *types, ngx_chat_metrics_t *metrics)
 {
     ngx_uint_t           i;
     ngx_chat_db_t       *db;
@@ -106,14 +114,15 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     }
 
     db->conf = conf;
-    db->setup = setup;
-    db->classes = classes;
+    db->types = types;
     db->metrics = metrics;
     db->pool = cycle->pool;
     db->ident = (ngx_socket_t) -1;
     db->log = cycle->log;
+    db->timeout = conf->timeout;
+    db->role = &ngx_chat_db_role_primary;
 
-    ngx_queue_init(&db->lanes);
+    ngx_queue_init(&db->queues);
     ngx_queue_init(&db->jobs);
     ngx_queue_init(&db->done);
 
@@ -131,7 +140,8 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
     db->retry.cancelable = 1;
 
     for (i = 0; i < conf->connections; i++) {
-        ngx_chat_db_conn_init(&db->conns[i], db);
+        ngx_chat_db_conn_init(&db->conns[i], db, conf, setup,
+                              ngx_chat_db_conn_handler, cycle->log);
     }
 
     cln->handler = ngx_chat_db_cleanup;
@@ -144,11 +154,11 @@ ngx_chat_db_create(ngx_cycle_t *cycle, ngx_chat_db_conf_t *conf,
 static void
 ngx_chat_db_cleanup(void *data)
 {
-    ngx_chat_db_t *db = data;
+    ngx_chat_db_t  *db = data;
 
     ngx_uint_t  i;
 
-    /* the worker ends; one that ends in good order has closed them before */
+    /* a worker that exits gracefully has closed them already */
 
     for (i = 0; i < db->conf->connections; i++) {
         if (db->conns[i].my != NULL) {
@@ -160,7 +170,7 @@ ngx_chat_db_cleanup(void *data)
         }
     }
 
-    /* replicas are cleaned up before what they are replicas of */
+    /* the primary is created first and cleaned up last */
 
     if (db->primary == NULL) {
         ngx_chat_mysql_library_end();
@@ -172,6 +182,8 @@ void
 ngx_chat_db_replicas(ngx_chat_db_t *db, ngx_chat_db_t *primary,
     const ngx_chat_db_guard_t *guard)
 {
+    db->role = &ngx_chat_db_role_replica;
+    db->timeout = ngx_min(db->conf->timeout / 2, NGX_CHAT_DB_REPLICA_TIMEOUT);
     db->primary = primary;
     db->guard = guard;
 }
@@ -181,7 +193,7 @@ ngx_int_t
 ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
 {
     if (db->primary != NULL && ngx_chat_db_replica_ready(db) != NGX_OK) {
-        ngx_chat_db_missed(db);
+        ngx_chat_db_count_fallback(db);
         db = db->primary;
     }
 
@@ -189,9 +201,9 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
     job->errcode = 0;
     job->repeated = 0;
     job->replica = 0;
-    job->start = ngx_chat_metrics_now();
-    job->deadline = ngx_current_msec + ngx_chat_db_timeout(db);
     job->done = 0;
+    job->start = ngx_chat_metrics_now();
+    job->deadline = ngx_current_msec + db->timeout;
 
     return ngx_chat_db_accept(db, job);
 }
@@ -200,14 +212,15 @@ ngx_chat_db_submit(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
 void
 ngx_chat_db_replica_wake(ngx_chat_db_t *db, ngx_uint_t ready)
 {
-    if (!ready) {
-        ngx_chat_db_refuse_waiting(db);
+    if (db->waiting == 0) {
         return;
     }
 
-    if (db->waiting) {
-        ngx_post_event(&db->posted, &ngx_posted_events);
+    if (!ready) {
+        ngx_chat_db_refuse_waiting(db);
     }
+
+    ngx_post_event(&db->posted, &ngx_posted_events);
 }
 
 
@@ -216,9 +229,9 @@ ngx_chat_db_replica_ready(ngx_chat_db_t *db)
 {
     ngx_chat_db_conn_t  *conn;
 
-    ngx_chat_db_follow(db);
+    ngx_chat_db_switch(db);
 
-    if (ngx_chat_db_resting(db) || db->waiting >= db->conf->queue) {
+    if (ngx_chat_db_suspended(db) || db->waiting >= db->conf->queue) {
         return NGX_DECLINED;
     }
 
@@ -241,19 +254,19 @@ ngx_chat_db_replica_ready(ngx_chat_db_t *db)
 static ngx_int_t
 ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
 {
-    ngx_msec_t           wait;
-    ngx_queue_t         *q;
-    ngx_chat_db_job_t   *before;
-    ngx_chat_db_lane_t  *lane;
+    ngx_msec_t            wait;
+    ngx_queue_t          *q;
+    ngx_chat_db_job_t    *before;
+    ngx_chat_db_queue_t  *queue;
 
     if (db->waiting >= db->conf->queue) {
         ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_REJECTED);
         return NGX_BUSY;
     }
 
-    ngx_chat_db_follow(db);
+    ngx_chat_db_switch(db);
 
-    /* down: one job at a time finds out whether that is still so */
+    /* if the database is down, one job at a time tests it */
 
     if (db->backoff && db->connected == 0
         && (db->opening || ngx_chat_db_backing_off(db)))
@@ -262,20 +275,24 @@ ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
         return NGX_BUSY;
     }
 
-    lane = ngx_chat_db_lane(db, job->class, 0);
-    if (lane == NULL) {
+    queue = ngx_chat_db_queue(db, job->type, NGX_CHAT_DB_BATCH);
+    if (queue == NULL) {
         return NGX_ERROR;
     }
 
     job->db = db;
     job->conn = NULL;
     job->conflicts = 0;
+    job->locks = 0;
+    job->aside = 0;
     job->losses = 0;
     job->limit = 0;
-    job->turn = job->deadline;
-    job->metrics = lane->metrics;
+    job->fallback = 0;
+    job->done = 0;
+    job->priority = job->deadline;
+    job->metrics = queue->metrics;
 
-    /* behind the others, unless it has been with a replica */
+    /* jobs are added at the end, except for those passed from a replica */
 
     for (q = ngx_queue_last(&db->jobs);
          q != ngx_queue_sentinel(&db->jobs);
@@ -295,11 +312,11 @@ ngx_chat_db_accept(ngx_chat_db_t *db, ngx_chat_db_job_t *job)
         ngx_add_timer(&db->timer, ngx_max((ngx_msec_int_t) wait, 0));
     }
 
-    ngx_queue_insert_tail(&lane->jobs, &job->queue);
+    ngx_chat_db_lock_enter(queue, job);
 
     db->waiting++;
 
-    /* at the end of the event loop's turn: what comes together goes together */
+    /* jobs of the same iteration of the event loop are sent together */
 
     ngx_post_event(&db->posted, &ngx_posted_events);
 
@@ -320,161 +337,7 @@ ngx_chat_db_cancel(ngx_chat_db_job_t *job)
 }
 
 
-static ngx_chat_db_lane_t *
-ngx_chat_db_lane(ngx_chat_db_t *db, const ngx_chat_db_class_t *class,
-    ngx_uint_t alone)
-{
-    ngx_queue_t         *q;
-    ngx_chat_db_lane_t  *lane;
-
-    for (q = ngx_queue_head(&db->lanes);
-         q != ngx_queue_sentinel(&db->lanes);
-         q = ngx_queue_next(q))
-    {
-        lane = ngx_queue_data(q, ngx_chat_db_lane_t, queue);
-
-        if (lane->class == class && lane->alone == alone) {
-            return lane;
-        }
-    }
-
-    lane = ngx_pcalloc(db->pool, sizeof(ngx_chat_db_lane_t));
-    if (lane == NULL) {
-        return NULL;
-    }
-
-    lane->db = db;
-    lane->ident = (ngx_socket_t) -1;
-    lane->class = class;
-    lane->alone = alone;
-    lane->metrics = ngx_chat_db_metrics(db, class);
-    ngx_queue_init(&lane->jobs);
-
-    lane->pause.handler = ngx_chat_db_pause_handler;
-    lane->pause.data = lane;
-    lane->pause.log = db->log;
-    lane->pause.cancelable = 1;
-
-    ngx_queue_insert_tail(&db->lanes, &lane->queue);
-
-    return lane;
-}
-
-
-static ngx_chat_metrics_query_t *
-ngx_chat_db_metrics(ngx_chat_db_t *db, const ngx_chat_db_class_t *class)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_CHAT_METRICS_QUERIES - 1 && db->classes[i]; i++) {
-        if (db->classes[i] == class) {
-            break;
-        }
-    }
-
-    return &db->metrics->totals->queries[i];
-}
-
-
-ngx_msec_t
-ngx_chat_db_timeout(ngx_chat_db_t *db)
-{
-    if (db->primary == NULL) {
-        return db->conf->timeout;
-    }
-
-    return ngx_min(db->conf->timeout / 2, NGX_CHAT_DB_REPLICA_TIMEOUT);
-}
-
-
-/* a replica that lags is left alone for a while */
-
-static ngx_uint_t
-ngx_chat_db_resting(ngx_chat_db_t *db)
-{
-    return db->rest
-           && (ngx_msec_int_t) (db->rest_until - ngx_current_msec) > 0;
-}
-
-
-void
-ngx_chat_db_count(ngx_chat_db_t *db, ngx_chat_count_e counter)
-{
-    if (db->primary == NULL) {
-        ngx_chat_metrics_count(db->metrics, counter);
-    }
-}
-
-
-static ngx_uint_t
-ngx_chat_db_backing_off(ngx_chat_db_t *db)
-{
-    return db->backoff
-           && (ngx_msec_int_t) (db->retry_at - ngx_current_msec) > 0;
-}
-
-
-/* takes the job out of its lane or packet, and out of the deadlines */
-
-static void
-ngx_chat_db_take_out(ngx_chat_db_job_t *job)
-{
-    ngx_chat_db_t  *db;
-
-    db = job->db;
-
-    if (job->conn != NULL) {
-        job->conn->jobs[job->slot] = NULL;
-        job->conn = NULL;
-
-    } else {
-        ngx_queue_remove(&job->queue);
-        db->waiting--;
-    }
-
-    ngx_queue_remove(&job->order);
-
-    if (ngx_queue_empty(&db->jobs) && db->timer.timer_set) {
-        ngx_del_timer(&db->timer);
-    }
-}
-
-
-static void
-ngx_chat_db_done(ngx_chat_db_job_t *job, ngx_int_t rc)
-{
-    ngx_chat_db_t  *db;
-
-    db = job->db;
-
-    ngx_chat_db_take_out(job);
-
-    if (db->primary != NULL) {
-
-        if (rc == NGX_BUSY || rc == NGX_DECLINED) {
-            ngx_chat_db_fall_back(job);
-            return;
-        }
-
-        job->replica = 1;
-        ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_REPLICA_OK);
-    }
-
-    job->rc = rc;
-    job->done = 1;
-
-    ngx_queue_insert_tail(&db->done, &job->queue);
-
-    job->time = ngx_chat_metrics_now() - job->start;
-    ngx_chat_metrics_time(&job->metrics->time, job->time);
-
-    if (rc == NGX_BUSY) {
-        ngx_chat_metrics_count(db->metrics, NGX_CHAT_COUNT_DB_GIVEN_UP);
-    }
-}
-
-
-/* what is left of its time is the database's */
+/* passes a job of replicas to the primary, with the rest of its time */
 
 static void
 ngx_chat_db_fall_back(ngx_chat_db_job_t *job)
@@ -485,10 +348,8 @@ ngx_chat_db_fall_back(ngx_chat_db_job_t *job)
     db = job->db;
     primary = db->primary;
 
-    ngx_chat_db_missed(db);
-
     job->errcode = 0;
-    job->deadline += ngx_chat_db_timeout(primary) - ngx_chat_db_timeout(db);
+    job->deadline += primary->timeout - db->timeout;
 
     rc = ngx_chat_db_accept(primary, job);
 
@@ -496,25 +357,25 @@ ngx_chat_db_fall_back(ngx_chat_db_job_t *job)
         return;
     }
 
-    job->db = primary;
-    job->rc = rc;
-    job->done = 1;
-    job->time = ngx_chat_metrics_now() - job->start;
+    ngx_chat_db_reject(primary, job, rc);
 
-    ngx_queue_insert_tail(&primary->done, &job->queue);
-    ngx_post_event(&primary->posted, &ngx_posted_events);
+    job->time = ngx_chat_metrics_now() - job->start;
 }
 
 
-/* a read that replicas do not do */
-
-static void
-ngx_chat_db_missed(ngx_chat_db_t *db)
+void
+ngx_chat_db_reject(ngx_chat_db_t *db, ngx_chat_db_job_t *job, ngx_int_t rc)
 {
-    ngx_chat_metrics_count(db->metrics,
-                           (db->lagging || ngx_chat_db_resting(db))
-                           ? NGX_CHAT_COUNT_REPLICA_LAGGING
-                           : NGX_CHAT_COUNT_REPLICA_UNAVAILABLE);
+    job->db = db;
+    job->rc = rc;
+    job->errcode = 0;
+    job->replica = 0;
+    job->time = 0;
+    job->fallback = 0;
+    job->done = 1;
+
+    ngx_queue_insert_tail(&db->done, &job->queue);
+    ngx_post_event(&db->posted, &ngx_posted_events);
 }
 
 
@@ -526,20 +387,11 @@ ngx_chat_db_posted_handler(ngx_event_t *ev)
 
 
 static void
-ngx_chat_db_pause_handler(ngx_event_t *ev)
-{
-    ngx_chat_db_lane_t *lane = ev->data;
-
-    ngx_chat_db_settle(lane->db);
-}
-
-
-static void
 ngx_chat_db_deadline_handler(ngx_event_t *ev)
 {
-    ngx_msec_int_t      left;
     ngx_queue_t        *q;
     ngx_chat_db_t      *db;
+    ngx_msec_int_t      left;
     ngx_chat_db_job_t  *job;
 
     db = ev->data;
@@ -562,9 +414,17 @@ ngx_chat_db_deadline_handler(ngx_event_t *ev)
 }
 
 
-/* the end of each event: new packets first, the server works meanwhile */
+static void
+ngx_chat_db_conn_handler(ngx_chat_db_conn_t *conn, ngx_chat_db_event_e event)
+{
+    ngx_chat_db_packet_event(conn, event);
+    ngx_chat_db_settle(conn->db);
+}
 
-void
+
+/* the end of each event */
+
+static void
 ngx_chat_db_settle(ngx_chat_db_t *db)
 {
     ngx_queue_t        *q;
@@ -578,6 +438,11 @@ ngx_chat_db_settle(ngx_chat_db_t *db)
 
         job = ngx_queue_data(q, ngx_chat_db_job_t, queue);
 
+        if (job->fallback) {
+            ngx_chat_db_fall_back(job);
+            continue;
+        }
+
         job->handler(job);
     }
 
@@ -588,32 +453,34 @@ ngx_chat_db_settle(ngx_chat_db_t *db)
 static void
 ngx_chat_db_report(ngx_chat_db_t *db)
 {
-    uint32_t  *gauges;
-
-    gauges = db->metrics->gauges;
-
-    if (db->primary != NULL) {
-        gauges[NGX_CHAT_GAUGE_REPLICA_CONNECTIONS] = db->connected;
-        return;
-    }
-
-    gauges[NGX_CHAT_GAUGE_DB_CONNECTIONS] = db->connected;
-    gauges[NGX_CHAT_GAUGE_DB_BUSY] = db->running;
-    gauges[NGX_CHAT_GAUGE_DB_WAITING] = db->waiting;
+    ngx_chat_db_gauge(db, db->role->connected, db->connected);
+    ngx_chat_db_gauge(db, db->role->running, db->running);
+    ngx_chat_db_gauge(db, db->role->waiting, db->waiting);
 }
 
 
 static void
+ngx_chat_db_gauge(ngx_chat_db_t *db, ngx_chat_gauge_e gauge, ngx_uint_t n)
+{
+    if (gauge != NGX_CHAT_GAUGE_MAX) {
+        db->metrics->gauges[gauge] = n;
+    }
+}
+
+
+/* sends packets as long as there are jobs and connections */
+
+static void
 ngx_chat_db_dispatch(ngx_chat_db_t *db)
 {
-    ngx_chat_db_conn_t  *conn;
-    ngx_chat_db_lane_t  *lane;
+    ngx_chat_db_conn_t   *conn;
+    ngx_chat_db_queue_t  *queue;
 
-    ngx_chat_db_follow(db);
+    ngx_chat_db_switch(db);
 
     for ( ;; ) {
-        lane = ngx_chat_db_next_lane(db);
-        if (lane == NULL) {
+        queue = ngx_chat_db_next_queue(db);
+        if (queue == NULL) {
             break;
         }
 
@@ -624,9 +491,15 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
 
         if (conn->state == NGX_CHAT_DB_CLOSED) {
             ngx_chat_db_connect(conn);
+            continue;
+        }
 
-        } else {
-            ngx_chat_db_start(conn, lane);
+        ngx_chat_db_fill(queue);
+
+        /* the submission of new jobs may have closed the connection */
+
+        if (conn->state == NGX_CHAT_DB_IDLE) {
+            ngx_chat_db_packet_send(conn, queue);
         }
     }
 
@@ -643,34 +516,38 @@ ngx_chat_db_dispatch(ngx_chat_db_t *db)
 }
 
 
-/* of those that may send a packet, the one whose first job's turn it is */
+/* returns the queue with the job that is sent next, or NULL */
 
-static ngx_chat_db_lane_t *
-ngx_chat_db_next_lane(ngx_chat_db_t *db)
+static ngx_chat_db_queue_t *
+ngx_chat_db_next_queue(ngx_chat_db_t *db)
 {
-    ngx_msec_t           turn;
-    ngx_queue_t         *q;
-    ngx_chat_db_job_t   *job;
-    ngx_chat_db_lane_t  *lane, *next;
+    ngx_msec_t            priority;
+    ngx_queue_t          *q;
+    ngx_chat_db_job_t    *job;
+    ngx_chat_db_queue_t  *queue, *next;
 
     next = NULL;
-    turn = 0;
+    priority = 0;
 
-    for (q = ngx_queue_head(&db->lanes);
-         q != ngx_queue_sentinel(&db->lanes);
+    for (q = ngx_queue_head(&db->queues);
+         q != ngx_queue_sentinel(&db->queues);
          q = ngx_queue_next(q))
     {
-        lane = ngx_queue_data(q, ngx_chat_db_lane_t, queue);
+        queue = ngx_queue_data(q, ngx_chat_db_queue_t, link);
 
-        if (ngx_queue_empty(&lane->jobs)
-            || lane->running >= ngx_chat_db_parallel(lane)
-            || lane->pause.timer_set)
+        if (ngx_queue_empty(&queue->jobs)
+            || queue->running >= ngx_chat_db_parallel(queue)
+            || queue->pause.timer_set
+            || (queue->lockable
+                && db->lockable + 2 >= ngx_max(db->conf->connections, 3)))
         {
             continue;
         }
 
-        job = ngx_queue_data(ngx_queue_head(&lane->jobs), ngx_chat_db_job_t,
-                             queue);
+        job = ngx_chat_db_lock_first(queue);
+        if (job == NULL) {
+            continue;
+        }
 
         if (db->guard != NULL
             && db->guard->ready(job, db->guard->data) != NGX_OK)
@@ -678,9 +555,9 @@ ngx_chat_db_next_lane(ngx_chat_db_t *db)
             continue;
         }
 
-        if (next == NULL || (ngx_msec_int_t) (job->turn - turn) < 0) {
-            next = lane;
-            turn = job->turn;
+        if (next == NULL || (ngx_msec_int_t) (job->priority - priority) < 0) {
+            next = queue;
+            priority = job->priority;
         }
     }
 
@@ -688,27 +565,36 @@ ngx_chat_db_next_lane(ngx_chat_db_t *db)
 }
 
 
-/* whatever keeps jobs of a class waiting leaves the others a connection */
+/* no query type occupies all connections */
 
 static ngx_uint_t
-ngx_chat_db_parallel(ngx_chat_db_lane_t *lane)
+ngx_chat_db_parallel(ngx_chat_db_queue_t *queue)
 {
     ngx_int_t  n;
 
-    n = lane->db->conf->connections - 1;
+    n = queue->db->conf->connections - 1;
 
-    if (lane->alone) {
-        n -= lane->class->parallel;
+    switch (queue->kind) {
 
-    } else if (lane->class->parallel) {
-        n = lane->class->parallel;
+    case NGX_CHAT_DB_BATCH:
+        if (queue->type->parallel) {
+            n = queue->type->parallel;
+        }
+        break;
+
+    case NGX_CHAT_DB_ALONE:
+        n -= queue->type->parallel;
+        break;
+
+    default: /* NGX_CHAT_DB_HELD */
+        n = 1;
     }
 
     return ngx_max(n, 1);
 }
 
 
-/* an idle connection, or else a closed one that may be opened now */
+/* returns an idle connection, or else a closed one that may be opened now */
 
 static ngx_chat_db_conn_t *
 ngx_chat_db_next_conn(ngx_chat_db_t *db)
@@ -738,30 +624,7 @@ ngx_chat_db_next_conn(ngx_chat_db_t *db)
 }
 
 
-void
-ngx_chat_db_refuse_waiting(ngx_chat_db_t *db)
-{
-    ngx_queue_t         *q;
-    ngx_chat_db_job_t   *job;
-    ngx_chat_db_lane_t  *lane;
-
-    for (q = ngx_queue_head(&db->lanes);
-         q != ngx_queue_sentinel(&db->lanes);
-         q = ngx_queue_next(q))
-    {
-        lane = ngx_queue_data(q, ngx_chat_db_lane_t, queue);
-
-        while (!ngx_queue_empty(&lane->jobs)) {
-            job = ngx_queue_data(ngx_queue_head(&lane->jobs),
-                                 ngx_chat_db_job_t, queue);
-
-            ngx_chat_db_done(job, NGX_BUSY);
-        }
-    }
-}
-
-
-/* those that nginx has found idle when it began to exit are closed already */
+/* closes connections that became idle after nginx began to exit */
 
 static void
 ngx_chat_db_close_idle(ngx_chat_db_t *db)
@@ -776,206 +639,48 @@ ngx_chat_db_close_idle(ngx_chat_db_t *db)
 }
 
 
-static void
-ngx_chat_db_start(ngx_chat_db_conn_t *conn, ngx_chat_db_lane_t *lane)
-{
-    ngx_uint_t           n, max;
-    ngx_queue_t         *q;
-    ngx_chat_db_t       *db;
-    ngx_chat_db_job_t   *job, **jobs;
-
-    db = conn->db;
-    max = lane->alone ? 1 : lane->class->batch;
-
-    if (conn->size < max) {
-        jobs = ngx_alloc(max * sizeof(ngx_chat_db_job_t *), db->log);
-        if (jobs == NULL) {
-            q = ngx_queue_head(&lane->jobs);
-            ngx_chat_db_done(ngx_queue_data(q, ngx_chat_db_job_t, queue),
-                             NGX_ERROR);
-            return;
-        }
-
-        if (conn->jobs != NULL) {
-            ngx_free(conn->jobs);
-        }
-
-        conn->jobs = jobs;
-        conn->size = max;
-    }
-
-    for (n = 0; n < max && !ngx_queue_empty(&lane->jobs); n++) {
-        q = ngx_queue_head(&lane->jobs);
-        job = ngx_queue_data(q, ngx_chat_db_job_t, queue);
-
-        if (n > 0 && db->guard != NULL
-            && db->guard->ready(job, db->guard->data) != NGX_OK)
-        {
-            break;
-        }
-
-        if (job->limit) {
-            if (n >= job->limit) {
-                break;
-            }
-
-            max = ngx_min(max, job->limit);
-        }
-
-        ngx_queue_remove(q);
-        db->waiting--;
-
-        job->conn = conn;
-        job->slot = n;
-
-        conn->jobs[n] = job;
-    }
-
-    conn->njobs = n;
-    conn->lane = lane;
-
-    lane->running++;
-    db->running++;
-
-    ngx_chat_metrics_size(&lane->metrics->batch, n);
-
-    ngx_chat_db_send(conn, lane->class);
-}
-
-
-/* ends the packet and its jobs */
-
-void
-ngx_chat_db_finish(ngx_chat_db_conn_t *conn, ngx_int_t rc, ngx_uint_t errcode)
-{
-    ngx_uint_t          i;
-    ngx_chat_db_job_t  *job;
-
-    for (i = 0; i < conn->njobs; i++) {
-        job = conn->jobs[i];
-
-        if (job != NULL) {
-            job->errcode = errcode;
-            ngx_chat_db_done(job, rc);
-        }
-    }
-
-    ngx_chat_db_packet_done(conn);
-}
-
-
 /*
- * Ends the packet.  Its jobs go to the head of their lane, in their order;
- * those that a lock has kept waiting behind the others.
+ * The turns of jobs in the next packet end, so that further jobs of their users
+ * can fill it.  The turns of jobs that count as several continue.  Packets that
+ * are retried in halves are not filled.
  */
 
-void
-ngx_chat_db_retry(ngx_chat_db_conn_t *conn, ngx_chat_db_action_e action)
+static void
+ngx_chat_db_fill(ngx_chat_db_queue_t *queue)
 {
-    ngx_uint_t           i, several, conflicts;
-    ngx_queue_t         *q;
-    ngx_chat_db_job_t   *job;
-    ngx_chat_db_lane_t  *lane;
+    ngx_uint_t          n, weight;
+    ngx_queue_t        *q;
+    ngx_chat_db_job_t  *job;
 
-    if (conn->db->primary != NULL) {
-        ngx_chat_db_finish(conn, NGX_BUSY, 0);
+    if (queue->kind != NGX_CHAT_DB_BATCH || queue->type->batch == 1) {
         return;
     }
 
-    lane = conn->lane;
+    q = ngx_queue_head(&queue->jobs);
 
-    if (lane == NULL) {
-        /* a rollback */
-        return;
-    }
+    for (n = 0; n < queue->type->batch; n += weight) {
 
-    if (action == NGX_CHAT_DB_LOCKED && lane->class->batch > 1) {
-        lane = ngx_chat_db_lane(conn->db, lane->class, 1);
-
-        if (lane == NULL) {
-            ngx_chat_db_finish(conn, NGX_ERROR, 0);
+        if (q == ngx_queue_sentinel(&queue->jobs)) {
             return;
         }
-    }
 
-    q = (action == NGX_CHAT_DB_LOCKED) ? ngx_queue_last(&lane->jobs)
-                                       : ngx_queue_sentinel(&lane->jobs);
+        job = ngx_queue_data(q, ngx_chat_db_job_t, queue);
 
-    /* what a node takes back, another one may have stored */
-
-    several = (conn->db->conf->servers.nelts > 1 || conn->stepwise);
-
-    conflicts = 0;
-
-    for (i = conn->njobs; i-- > 0; /* void */ ) {
-        job = conn->jobs[i];
-
-        if (job == NULL) {
-            continue;
+        if (job->limit) {
+            return;
         }
 
-        switch (action) {
+        weight = ngx_chat_db_weight(job);
 
-        case NGX_CHAT_DB_REFUSED:
-        case NGX_CHAT_DB_SHORT:
-            /* half of them are free of the one that was the reason */
-            job->limit = (conn->njobs + 1) / 2;
-            break;
+        if (job->turn != NULL && weight == 1) {
+            ngx_chat_turn_run(job->turn);
 
-        case NGX_CHAT_DB_CONFLICT:
-            conflicts = ++job->conflicts;
-            job->repeated |= several;
-            break;
-
-        case NGX_CHAT_DB_LOCKED:
-            job->turn = ngx_current_msec + ngx_chat_db_timeout(conn->db);
-            job->repeated |= several;
-            break;
-
-        case NGX_CHAT_DB_LOST:
-            job->repeated = 1;
-
-            if (++job->losses == NGX_CHAT_DB_LOSSES) {
-                ngx_chat_db_done(job, NGX_BUSY);
-                continue;
+            if (q == ngx_queue_last(&queue->jobs)) {
+                ngx_chat_turns_ready(job->turn->turns);
             }
-
-            /* if one of them was the reason, the others shall not suffer */
-            job->limit = 1;
-            break;
-
-        default: /* NGX_CHAT_DB_UNFIT */
-            job->repeated |= several;
-            break;
         }
 
-        job->conn = NULL;
-        ngx_queue_insert_after(q, &job->queue);
-
-        conn->db->waiting++;
-
-        ngx_chat_metrics_count(conn->db->metrics, NGX_CHAT_COUNT_DB_RETRIED);
-    }
-
-    if (conflicts) {
-        /* up to 20 ms, then 40, 80, 160, 320 */
-        ngx_add_timer(&lane->pause,
-                      1 + ngx_random() % (10 << ngx_min(conflicts, 5)));
-    }
-
-    ngx_chat_db_packet_done(conn);
-}
-
-
-static void
-ngx_chat_db_packet_done(ngx_chat_db_conn_t *conn)
-{
-    conn->njobs = 0;
-
-    if (conn->lane != NULL) {
-        conn->lane->running--;
-        conn->lane = NULL;
-        conn->db->running--;
+        q = ngx_queue_next(q);
     }
 }
 

@@ -5,18 +5,18 @@
 
 
 /*
- * The yardstick of the benchmarks: a C client that runs one SQL text over and
- * over on some connections, a thread each, and says how often a second and how
- * fast.  Nothing stands between it and the client library.
+ * The yardstick of the benchmarks: a C client that repeats one SQL text on
+ * several connections, with a thread each, and measures rate and duration.  It
+ * calls the client library directly.
  *
  *     sqlload -S SOCKET -u USER -D DATABASE [-p PASSWORDFILE]
  *             [-c CONNECTIONS] [-d SECONDS] SQL
  *
- * "{1-50}" in SQL is a number from 1 to 50, another each time.  Several
- * statements may be joined by ";": all their results are read.
+ * "{1-50}" in SQL is replaced with a different number from 1 to 50 each time.
+ * SQL may contain several statements, separated by ";".
  *
  * Prints {"rate":...,"p50_ms":...,"p99_ms":...,"count":...}; the first second
- * is for warming up and does not count.
+ * is the warm-up and is not counted.
  */
 
 
@@ -48,6 +48,7 @@ typedef struct {
 } client_t;
 
 
+static void read_password(const char *path);
 static void *run(void *data);
 static size_t fill(client_t *client, char *p);
 static void query(client_t *client, const char *text, size_t len);
@@ -67,7 +68,6 @@ int
 main(int argc, char **argv)
 {
     int        i, n, opt;
-    FILE      *file;
     client_t  *clients;
 
     n = 32;
@@ -88,15 +88,7 @@ main(int argc, char **argv)
             break;
 
         case 'p':
-            file = fopen(optarg, "r");
-            if (file == NULL
-                || fgets(password, sizeof(password), file) == NULL)
-            {
-                fail(optarg, strerror(errno));
-            }
-
-            password[strcspn(password, "\n")] = '\0';
-            fclose(file);
+            read_password(optarg);
             break;
 
         case 'c':
@@ -153,6 +145,21 @@ main(int argc, char **argv)
     report(clients, n);
 
     return 0;
+}
+
+
+static void
+read_password(const char *path)
+{
+    FILE  *file;
+
+    file = fopen(path, "r");
+    if (file == NULL || fgets(password, sizeof(password), file) == NULL) {
+        fail(path, strerror(errno));
+    }
+
+    password[strcspn(password, "\n")] = '\0';
+    fclose(file);
 }
 
 

@@ -2,13 +2,13 @@
 -- Copyright (C) ngx_chat contributors
 --
 
--- Requests for wrk, one after another, from a file of lines "METHOD PATH TOKEN
--- BODY", separated by tabs; the last two may be empty:
+-- Reads requests for wrk from a file with lines "METHOD PATH TOKEN BODY",
+-- separated by tabs; TOKEN and BODY may be empty:
 --
 --     wrk ... -s wrk.lua URL -- FILE
 --
--- Without a FILE wrk repeats the one of its command line, which costs it much
--- less: where the answer comes from memory, wrk would be what is measured.
+-- Without a FILE, wrk repeats the request of its command line.  This is much
+-- cheaper for wrk, which would otherwise limit requests served from memory.
 --
 -- Prints {"rate":...,"p50_ms":...,"p99_ms":...,"count":...,"errors":...}
 

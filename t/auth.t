@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# chat_auth: in the API, elsewhere, with a name of the site's own; variables
+# chat_auth in the API and elsewhere, names given by the site, variables
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
@@ -12,7 +12,7 @@ run_tests();
 
 __DATA__
 
-=== without a session: refused, whatever the method or the path
+=== unauthenticated requests are rejected for all methods and paths
 --- then
 for my $path (qw(message/ message/1/ message user/ conversation/ session/
                  conversation/u2/read password/ nothing/ nothing x/y/z), '')
@@ -23,12 +23,12 @@ for my $path (qw(message/ message/1/ message user/ conversation/ session/
         is($res->code, 403, "$method $path");
         is($res->body,
            '{"detail":"Authentication credentials were not provided."}',
-           'the reason');
+           'with the reason');
     }
 }
 
 
-=== without a session: before the body is looked at
+=== an unauthenticated request is rejected before its body is parsed
 --- type: json
 --- request
 POST /api/v1/message/
@@ -44,7 +44,7 @@ X-Frame-Options: DENY
 Referrer-Policy: same-origin
 
 
-=== without a session: before the content type is looked at
+=== an unauthenticated request is rejected before its content type is checked
 --- type: text/plain
 --- request
 POST /api/v1/message/
@@ -54,14 +54,14 @@ x
 {"detail":"Authentication credentials were not provided."}
 
 
-=== without a session: HEAD
+=== an unauthenticated HEAD request is rejected
 --- request
 HEAD /api/v1/message/
 --- error_code: 403
 --- response_body
 
 
-=== without a session: a connection is good for the next request
+=== a rejected request leaves the connection open for the next one
 --- type: json
 --- pipelined_requests eval
 [
@@ -74,7 +74,7 @@ HEAD /api/v1/message/
 [('{"detail":"Authentication credentials were not provided."}') x 2]
 
 
-=== no such route
+=== an unknown route is not found
 --- as: u1
 --- request
 GET /api/v1/nothing/
@@ -85,7 +85,7 @@ GET /api/v1/nothing/
 Content-Type: application/json
 
 
-=== the root of the API
+=== the root of the API lists the collections
 --- as: u1
 --- request
 GET /api/v1/
@@ -95,7 +95,7 @@ GET /api/v1/
 Content-Type: application/json
 
 
-=== a path that only begins like a route
+=== a path with a route as its prefix is not found
 --- as: u1
 --- request
 GET /api/v1/messages/
@@ -104,7 +104,7 @@ GET /api/v1/messages/
 {"detail":"Not found."}
 
 
-=== a path of encoded letters is the same path
+=== a path with percent-encoded letters is the same path
 --- as: u1
 --- request
 GET /api/v1/%6dessage/
@@ -112,7 +112,7 @@ GET /api/v1/%6dessage/
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== other locations: 403
+=== other locations return 403
 --- server
 location = /secret { chat_auth on; return 200 secret; }
 location /files/ { chat_auth on; alias /etc/; }
@@ -121,7 +121,7 @@ GET /files/hostname
 --- error_code: 403
 
 
-=== other locations: what they have, with the variables
+=== other locations return their content, with the variables
 --- server
 location = /secret {
     chat_auth on;
@@ -138,7 +138,7 @@ X-User: u2
 X-User-Id: 2
 
 
-=== other locations: no unsafe request from a foreign page
+=== other locations reject cross-origin unsafe requests
 --- server
 location = /own {
     chat_auth on;
@@ -152,7 +152,7 @@ Sec-Fetch-Site: cross-site
 --- error_code: 403
 
 
-=== the variables are empty for nobody
+=== the variables are empty in unauthenticated requests
 --- server
 location = /open { return 200 "[$chat_user][$chat_user_id]"; }
 --- as: u1
@@ -162,7 +162,7 @@ GET /open
 [][]
 
 
-=== redirect= is for reading alone
+=== redirect= applies to safe methods only
 --- server
 location /pages/ { chat_auth on redirect=/login/; }
 --- request
@@ -170,7 +170,7 @@ DELETE /pages/
 --- error_code: 403
 
 
-=== chat_auth off inside of on
+=== chat_auth off overrides an inherited chat_auth on
 --- server
 chat_auth on;
 location = /open { chat_auth off; try_files /static/style.css =404; }
@@ -179,8 +179,8 @@ GET /open
 --- response_body_like: \{
 
 
-=== limits can count by $chat_user_id
---- undescribed: limit_req answers in its own way
+=== limit_req can use $chat_user_id as its key
+--- undescribed: responses of limit_req
 --- http
 limit_req_zone $chat_user_id zone=each:64k rate=1r/m;
 --- api
@@ -192,7 +192,7 @@ is(api('u2', GET => '/api/v1/user/')->code, 200, 'u2');
 is(api('u2', GET => '/api/v1/user/')->code, 503, 'u2 again');
 
 
-=== a name of the site's own
+=== chat_auth with a variable accepts its value as the user name
 --- change
 s{(location /api/v1/ .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- more_headers
@@ -203,7 +203,7 @@ GET /api/v1/session/
 {"username":"u3","user_id":3,"is_admin":false}
 
 
-=== a name of the site's own, in another case
+=== chat_auth with a variable ignores the case of the name
 --- change
 s{(location /api/v1/ .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- type: json
@@ -217,7 +217,7 @@ POST /api/v1/message/
 {"id":1,"user":"u3","recipient":"u1","timestamp":"<time>","body":"hello"}
 
 
-=== a name of the site's own that we do not know
+=== chat_auth with a variable rejects an unknown name
 --- change
 s{(location /api/v1/ .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- more_headers
@@ -229,7 +229,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== a name of the site's own that is empty
+=== chat_auth with a variable rejects an empty name
 --- change
 s{(location /api/v1/ .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- request
@@ -239,7 +239,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== a name of the site's own: our sessions do not count
+=== chat_auth with a variable ignores session cookies
 --- change
 s{(location /api/v1/ .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- as: u1
@@ -250,7 +250,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== a name of the site's own: somebody disabled
+=== chat_auth with a variable rejects a disabled user
 --- given
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 3');
 --- change
@@ -264,7 +264,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== a name of the site's own: foreign pages send it as well
+=== chat_auth with a variable rejects cross-origin requests
 --- change
 s{(location /api/v1/ .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- type: json
@@ -276,11 +276,11 @@ POST /api/v1/message/
 {"recipient":"u1","body":"hello"}
 --- error_code: 403
 --- response_body chomp
-{"detail":"CSRF Failed: request from a foreign origin."}
+{"detail":"CSRF Failed: cross-origin request."}
 
 
-=== $remote_user: the password is checked before the name is believed
---- undescribed: auth_basic answers in its own way
+=== $remote_user is used after auth_basic has checked the password
+--- undescribed: responses of auth_basic
 --- user_files eval
 my $hash = crypt('sesame', '$1$saltsalt$');
 ">>> people\nu3:$hash\n";
@@ -294,27 +294,28 @@ my $get = sub {
                                 . Mojo::Util::b64_encode("u3:$_[0]", ''));
 };
 
-is($get->('wrong')->code, 401, 'the wrong one');
+is($get->('wrong')->code, 401, 'a wrong password is rejected');
 
 my $res = $get->('sesame');
-is($res->code, 200, 'the right one');
-is($res->json->{username}, 'u3', 'is believed');
+is($res->code, 200, 'the correct password is accepted');
+is($res->json->{username}, 'u3', 'with its user name');
 
 
-=== a name of the site's own, for the sockets
+=== chat_auth with a variable applies to sockets
 --- change
 s{(location = /ws .*?chat_auth +)on;}{$1\$http_x_name;}s;
 --- then
 my $socket = web_socket('', headers => { 'X-Name' => 'u2' });
 
-is($socket->{code}, 101, 'open');
+is($socket->{code}, 101, 'the socket is open');
 api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' });
-ok(wait_until { @{ $socket->{frames} } }, 'told');
+ok(wait_until { @{ $socket->{frames} } }, 'the user is notified');
 
-is(web_socket('', headers => { 'X-Name' => 'nobody' })->{code}, 403, 'refused');
+is(web_socket('', headers => { 'X-Name' => 'nobody' })->{code}, 403,
+   'an unknown user is rejected');
 
 
-=== the API in another place
+=== the API works under another path
 --- change
 s{location /api/v1/}{location /talk/};
 --- given
@@ -325,7 +326,7 @@ GET /talk/message/
 --- response_body_like: "next":"http://localhost/talk/message/\?page=2"
 
 
-=== a route in a location that rewrites
+=== a rewritten path without a route is not found
 --- api
 rewrite ^/api/v1/short$ /other/xmessage/ break;
 --- as: u1
@@ -336,7 +337,7 @@ GET /api/v1/short
 {"detail":"Not found."}
 
 
-=== an "if" is a part of its location: the API
+=== an "if" block inherits chat_auth of its API location
 --- api
 if ($http_x_name) { set $x 1; }
 --- more_headers

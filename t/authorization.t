@@ -2,22 +2,23 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# who may do what: each path, method and caller; and that nobody learns of a
-# message but its two people
+# permissions: each path, method and caller; a message is visible to its sender
+# and its recipient only
 
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
 use Chat::Wire;
 
-# a message of u1 to u2 has this in it
+# part of a message of u1 to u2
 our $Secret = 'only-for-two';
 
-# what an answer says, in a word or two
+# responses, in a word
 our %Words = (
     '{"detail":"Authentication credentials were not provided."}' => 'denied',
-    '{"detail":"CSRF Failed: request from a foreign origin."}'   => 'foreign',
+    '{"detail":"CSRF Failed: cross-origin request."}'   => 'foreign',
     '{"detail":"Not found."}'                                    => 'unknown',
+    '{"detail":"Only the sender can change a message."}'         => 'sender',
 );
 
 our @Methods = qw(GET HEAD OPTIONS POST PUT PATCH DELETE BREW);
@@ -27,8 +28,8 @@ our @Out = ('nobody', map { ($_, "$_ bearer") }
                           'disabled', 'expired', 'logged out', 'forged');
 our @Callers = (@In, @Out, 'foreign');
 
-# headers_of CALLER, N: who it is, by a session that belongs to row N alone,
-# since some rows end it
+# headers_of CALLER, N: credentials of the caller, with a session for row N
+# only, since some rows end it
 
 our %Sessions;
 
@@ -54,14 +55,14 @@ sub headers_of {
                ? ("Cookie: sessionid=$token", 'Origin: https://evil.example')
          : $caller !~ /bearer/ ? "Cookie: sessionid=$token"
          : ("Authorization: Bearer $token",
-            # it counts, and not the cookie beside it
+            # the token counts, not the cookie beside it
             $who && $caller !~ /^(disabled|expired)/
                 ? () : 'Cookie: sessionid=' . token('u1'));
 }
 
-# told ANSWER: its code, and what it says if that is one of ours
+# outcome ANSWER: its code and the word of its body
 
-sub told {
+sub outcome {
     my ($answer) = @_;
 
     my $word = $Words{ $answer->{body} };
@@ -71,9 +72,10 @@ sub told {
     return join ' ', $answer->{code}, $word // ();
 }
 
-# row METHOD, PATH, EXPECTED, OPTIONS: all callers; EXPECTED has them by name,
-# or "in" and "out" for many.  How many of them got a 201.  Options are those of
-# wire(), and a function that is called before each of them.
+# row METHOD, PATH, EXPECTED, OPTIONS: sends the request as each caller.
+# EXPECTED has responses by caller, "in" and "out" stand for several.  Returns
+# the number of responses 201.  Options are those of wire() and a function that
+# is called before each request.
 
 our $Rows = 0;
 
@@ -97,7 +99,7 @@ sub row {
         my $answer = talk(wire($method, $path, %option, headers => \@headers),
                           method => $method, head => $option{head});
 
-        $got{$caller} = told($answer);
+        $got{$caller} = outcome($answer);
 
         push @leaks, $caller
             if $answer->{text} =~ /$Secret/
@@ -105,13 +107,13 @@ sub row {
     }
 
     is_deeply(\%got, \%wanted, "$method $path");
-    is("@leaks", '', 'the message is not in it');
+    is("@leaks", '', 'the response does not contain the message');
 
     return scalar grep { /^201/ } values %got;
 }
 
-# prepare: a message, somebody disabled, somebody who has logged out; and hashes
-# that are cheap, but not dated, or a log-in would change them
+# prepare: a message, a disabled user, a session to log out; the hashes are
+# cheap, but not outdated, because a login would replace them
 
 our $Cheap = crypt 'correct horse', '$y$jA.$saltsaltsalt';
 
@@ -129,7 +131,7 @@ sub prepare {
 sub log_out {
     my $cookie = 'Cookie: sessionid=' . token('out');
 
-    # known to be good by both workers, until then
+    # until then, both workers have the session in the zone
     for (1 .. 8) {
         talk(wire(GET => '/api/v1/session/', headers => [$cookie]))->{code}
             == 200 or die "not logged in\n";
@@ -139,13 +141,13 @@ sub log_out {
         == 204 or die "not logged out\n";
 }
 
-# state TABLES: all that is in them
+# state TABLES: all rows
 
 sub state {
     return [map { sql("SELECT * FROM $_ ORDER BY 1, 2") } @_];
 }
 
-# bare ANSWER, ID: all of it, but the time, and the id that was asked for
+# bare ANSWER, ID: the response without the date and the requested id
 
 sub bare {
     my ($answer, $id) = @_;
@@ -159,7 +161,7 @@ run_tests();
 
 __DATA__
 
-=== the API
+=== permissions of the API depend on caller, method and path
 --- given
 prepare();
 --- then
@@ -170,14 +172,18 @@ my $sent = 0;
 
 my %paths = (
     'message/' => { GET => '200', POST => '201' },
-    'message/1/' => { GET => '200' },
-    'message/99/' => { GET => '404 unknown' },
+    'message/1/' => { GET => '200', PATCH => '400', DELETE => undef },
+    'message/99/' => { GET => '404 unknown', PATCH => '404 unknown',
+                       DELETE => '404 unknown' },
     'user/' => { GET => '200' },
     'user/2/' => { GET => '200' },
     'user/4/' => { GET => '404 unknown' },
     'conversation/' => { GET => '200' },
     'conversation/u2/read/' => { POST => '400' },
     'conversation/nobody/read/' => { POST => '400' },
+    'block/' => { GET => '200' },
+    'block/u3/' => { PUT => '204', DELETE => '204' },
+    'block/nobody/' => { PUT => '404 unknown', DELETE => '404 unknown' },
     'session/' => { GET => '200', POST => '400', DELETE => '204' },
     'password/' => { POST => '400' },
     '' => { GET => '200' },
@@ -196,16 +202,23 @@ for my $path (sort keys %paths) {
                       : $method eq 'OPTIONS' ? '200'
                       : $there->{$same} // '405 method';
         $expected{out} = '403 denied';
+        @expected{'third', 'third bearer'} = ('400') x 2
+            if $path eq 'block/u3/' && $same =~ /^(PUT|DELETE)$/;
         @expected{'third', 'third bearer'} = ('404 unknown') x 2
-            if $path eq 'message/1/' && $same eq 'GET';
+            if $path eq 'message/1/' && $same =~ /^(GET|PATCH)$/;
+        $expected{recipient} = '403 sender'
+            if "$same $path" eq 'PATCH message/1/';
 
-        # the way in is for everybody
+        # tested below
+        next if "$method $path" eq 'DELETE message/1/';
+
+        # everyone may log in
         $expected{out} = $expected{in} if "$method $path" eq 'POST session/';
 
-        # there is nothing where no path is
+        # an unknown path has no cross-origin check
         $expected{foreign} = '403 foreign' if $there && !$asks;
 
-        # an answer to HEAD has a code only
+        # a response to HEAD has a code only
         s/ .*// for $method eq 'HEAD' ? values %expected : ();
 
         my %body = $method =~ /^(POST|PUT|PATCH)$/ ? (json => '{}') : ();
@@ -217,17 +230,98 @@ for my $path (sort keys %paths) {
     }
 }
 
-is($sent, @In, 'some may send, and have');
+is($sent, @In, 'each authenticated caller has sent a message');
 is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'x'"), @In,
-   'which is all that is stored');
+   'no other message is stored');
 
 sql("DELETE FROM chat_message WHERE body = 'x'");
 is_deeply(state(qw(chat_user chat_message)), $before,
-          'people and messages are as they were');
+          'users and messages are unchanged');
 is(exits(), '', 'no worker has died');
 
 
-=== a read mark is one's own
+=== only the sender changes a message
+--- given
+prepare();
+sql('UPDATE chat_message SET created_at = UTC_TIMESTAMP(6)');
+--- then
+log_out();
+
+my @others = map { ($_ => '404 unknown') } 'third', 'third bearer';
+
+# each text is new
+my %edit = (in => '200', out => '403 denied', foreign => '403 foreign',
+            recipient => '403 sender', @others);
+row(PATCH => '/api/v1/message/1/', \%edit,
+    json => qq({"body":"$Secret $_"})) for 1, 2;
+is(join(' ', sql('SELECT body FROM chat_message WHERE kind = 0')), "$Secret 2",
+   'by the sender');
+row(PATCH => '/api/v1/message/1/', \%edit, form => 'body=x');
+
+# the first of the two callers with a session of the sender deletes it
+row(DELETE => '/api/v1/message/1/',
+    { in => '404 unknown', out => '403 denied', foreign => '403 foreign',
+      sender => '204', recipient => '404 unknown', @others });
+is(join(' ', sql('SELECT COUNT(*) FROM chat_message WHERE kind = 0')), 0,
+   'it is deleted');
+
+my $id = message(u1 => 'u2', $Secret);
+sql('UPDATE chat_message SET created_at = UTC_TIMESTAMP(6)');
+row(DELETE => "/api/v1/message/$id/",
+    { in => '404 unknown', out => '403 denied', foreign => '403 foreign',
+      sender => '204', recipient => '403 sender', @others },
+    before => sub {
+        my ($caller) = @_;
+
+        # again for each caller but the second one of the sender
+        sql('UPDATE chat_message SET kind = 0 WHERE id = ?', $id)
+            if $caller =~ /^(recipient|sender|third)/;
+        sql('UPDATE chat_message SET kind = 2 WHERE id = ?', $id)
+            if $caller eq 'bearer';
+    });
+is(exits(), '', 'no worker has died');
+
+
+=== a user changes the own blocks only
+--- given
+prepare();
+--- then
+log_out();
+
+row(PUT => '/api/v1/block/u3/',
+    { in => '204', out => '403 denied', foreign => '403 foreign',
+      third => '400', 'third bearer' => '400' });
+is(join(' ', sql('SELECT CONCAT(blocker_id, blocked_id) FROM chat_block
+                  ORDER BY 1')), '13 23', 'each caller has blocked the user');
+row(DELETE => '/api/v1/block/u1/',
+    { in => '204', out => '403 denied', foreign => '403 foreign',
+      sender => '400', bearer => '400' });
+is(scalar sql('SELECT COUNT(*) FROM chat_block'), 2,
+   'blocks of other users remain');
+is(exits(), '', 'no worker has died');
+
+
+=== replies and changes=1 reveal nothing to other users
+--- given
+prepare();
+message(u2 => 'u3', 'x');
+--- then
+log_out();
+
+row(POST => '/api/v1/message/',
+    { in => '400', out => '403 denied', foreign => '403 foreign',
+      sender => '201', bearer => '201' },
+    json => '{"recipient":"u2","body":"x","reply_to":1}');
+
+for my $query ('after=0&changes=1', 'after=0&changes=1&target=u2') {
+    row(GET => "/api/v1/message/?$query",
+        { in => '200', out => '403 denied', foreign => '200' });
+}
+
+is(exits(), '', 'no worker has died');
+
+
+=== a read mark changes the state of the calling user only
 --- given
 prepare();
 --- then
@@ -238,11 +332,11 @@ row(POST => '/api/v1/conversation/u1/read/',
     json => '{"id":1}');
 is(join(' ', sql('SELECT lo_id, hi_id, lo_unread, lo_read_id, hi_unread,
                          hi_read_id FROM chat_conversation')),
-   '1 2 0 0 0 1', 'of the recipient, and of nobody else');
+   '1 2 0 0 0 1', 'it is the mark of the recipient');
 is(exits(), '', 'no worker has died');
 
 
-=== log-ins, and changes of a password
+=== logins and password changes are checked for each caller
 --- given
 prepare();
 --- then
@@ -252,7 +346,7 @@ my $log_in = sub {
     return json => qq({"username":"$_[0]","password":"correct horse"});
 };
 
-# who may change something, and who has nevertheless
+# callers that changed their password
 my ($last, @changed);
 my $look = sub {
     push @changed, $last
@@ -266,27 +360,28 @@ row(POST => '/api/v1/password/',
     json => '{"old_password":"correct horse","new_password":"battery staple"}',
     before => $look);
 $look->();
-is("@changed", "@In", 'those who may have changed theirs');
+is("@changed", "@In", 'authenticated callers change their own password');
 
-# the way in is for everybody, with a password
+# everyone may log in with a password
 row(POST => '/api/v1/session/',
     { in => '200', out => '200', foreign => '403 foreign' }, $log_in->('u1'));
 row(POST => '/login/', { in => '302', out => '302', foreign => '403 foreign' },
     form => 'username=u1&password=correct+horse');
 
-is(told(talk(wire(POST => '/api/v1/session/', $log_in->('u4')))), '403',
-   'but for the disabled');
-is(told(talk(wire(POST => '/login/', form => 'username=u4&password='
+is(outcome(talk(wire(POST => '/api/v1/session/', $log_in->('u4')))), '403',
+   'a disabled user cannot log in');
+is(outcome(talk(wire(POST => '/login/', form => 'username=u4&password='
                                              . 'correct+horse'))), '200',
-   'by the form, too');
+   'nor with the form');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 4
                AND token_hash <> UNHEX(?)',
               Digest::SHA::sha256_hex(token('u4')))
-   - grep({ /^u4/ } keys %Sessions), 0, 'they have no new session');
+   - grep({ /^u4/ } keys %Sessions), -4,
+   'no new session of u4, and logins with a session of u4 end it');
 is(exits(), '', 'no worker has died');
 
 
-=== outside of the API
+=== permissions of pages, sockets and status depend on caller and method
 --- given
 prepare();
 --- then
@@ -299,7 +394,7 @@ my @ws = ('Upgrade: websocket', 'Connection: Upgrade',
           'Sec-WebSocket-Version: 13',
           'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==');
 
-# there ROW: whose sessions there are, of two that it had
+# there ROW: which of the row's two sessions exist
 my $there = sub {
     my ($row) = @_;
 
@@ -323,12 +418,12 @@ for my $method (@Methods) {
                               foreign => $foreign // $in }, %body, @option);
     };
 
-    # pages, and what belongs to all of them
+    # pages, and a file without authentication
     $ask->($_, $gets ? 200 : 405, $gets ? 302 : 403,
            $asks ? undef : 403) for '/', '/index.html';
     $ask->('/static/style.css', $gets ? 200 : 405);
 
-    # in and out
+    # login and logout
     $ask->('/login/', $asks || $method eq 'POST' ? 200 : $not, undef,
            $method eq 'POST' ? '403 foreign' : undef,
            %body ? (form => 'username=u1') : ());
@@ -336,27 +431,27 @@ for my $method (@Methods) {
                        : $asks || $method eq 'POST' ? 302 : $not, undef,
            $head ? 403 : '403 foreign');
     is($there->($Rows), $gets || $method eq 'POST' ? 'foreign'
-                        : 'sender foreign', 'whose session has ended');
+                        : 'sender foreign', 'sessions that have ended');
 
-    # what is nobody's
+    # internal files and locations
     $ask->($_, 404) for '/login.html', '/chat/publish';
     $ask->('/chat/status/nothing', $gets || $method eq 'POST' ? 404 : 405);
 
-    # for health checks, from this host
+    # health checks from this host
     $ask->("/chat/status$_", $asks ? 200 : $not) for '', '/live', '/ready';
 
-    # sockets and streams are for those who are in
+    # sockets and streams require authentication
     $ask->('/ws', $method =~ /^(GET|OPTIONS)$/ ? 200 : 403, 403, 403,
            headers => ['Accept: text/event-stream'], head => 1);
     $ask->('/ws', { GET => 101, OPTIONS => 200 }->{$method} // 403, 403, 403,
            headers => \@ws);
 }
 
-is_deeply(state(@tables), $before, 'nothing has changed');
+is_deeply(state(@tables), $before, 'the tables are unchanged');
 is(exits(), '', 'no worker has died');
 
 
-=== two of them at a time: the token in the header counts
+=== a bearer token takes precedence over a cookie
 --- given
 prepare();
 --- then
@@ -364,19 +459,19 @@ my @two = ('Authorization: Bearer ' . token('u2'),
            'Cookie: sessionid=' . token('u1'));
 
 like(talk(wire(GET => '/api/v1/session/', headers => \@two))->{body},
-     qr/^\{"username":"u2",/, 'by which the caller is known');
+     qr/^\{"username":"u2",/, 'the token identifies the user');
 
 @two = ('Authorization: Bearer ' . token('u3'),
         'Cookie: sessionid=' . token('u1'));
-is(told(talk(wire(GET => '/api/v1/message/1/', headers => \@two))),
-   '404 unknown', 'and judged');
+is(outcome(talk(wire(GET => '/api/v1/message/1/', headers => \@two))),
+   '404 unknown', 'and determines the permissions');
 
 
-=== a message that is another's, and one that is not: the same to the byte
+=== another user's message and a missing one return identical responses
 --- given
 message(u1 => 'u2', "$Secret $_") for 1 .. 12;
 
-# 11 is there, 12 is not
+# message 11 exists, message 12 does not
 sql('DELETE FROM chat_message WHERE id = 12');
 message(u3 => 'u1', 'ours');
 --- then
@@ -394,7 +489,7 @@ for my $round ('not in memory', 'in memory') {
                                   method => $method);
 
                 cmp_ok($answer->{code}, '==',
-                       $method =~ /GET|HEAD/ ? 404
+                       $method =~ /GET|HEAD|PATCH|DELETE/ ? 404
                        : $method eq 'OPTIONS' ? 200 : 405,
                        "$method $path");
                 $answers{ $method . $path =~ s/$id/<id>/r }
@@ -403,38 +498,45 @@ for my $round ('not in memory', 'in memory') {
         }
     }
 
-    # its people have it put into the zone
-    is(api('u1', GET => '/api/v1/message/11/')->code, 200, 'its sender')
+    # its users have it put into the zone
+    is(api('u1', GET => '/api/v1/message/11/')->code, 200,
+       'its sender reads it')
         for 1 .. 4;
 }
 
 is(join(' ', grep { keys %{ $answers{$_} } != 1 } sort keys %answers), '',
-   'each has one answer');
-is(scalar keys %answers, 28, 'to 28 questions');
+   'each request has one response');
+is(scalar keys %answers, 28, '28 different requests');
 
 
-=== nor by the time it takes, be it as long as can be
+=== the response time does not reveal another user's message, even a long one
 --- given
 message(u1 => 'u2', "\x{1f600}" x 1_000_000);
 --- then
 my %least;
 
-for my $id ((1, 2) x 40) {
-    my $start = time;
+# a busy machine may need more rounds for an undisturbed response
+for my $round (1 .. 10) {
+    for my $id ((1, 2) x 40) {
+        my $start = time;
 
-    is(talk(wire(GET => "/api/v1/message/$id/", as => 'u3'))->{code}, 404,
-       "message $id");
+        is(talk(wire(GET => "/api/v1/message/$id/", as => 'u3'))->{code}, 404,
+           "message $id");
 
-    my $took = time - $start;
-    $least{$id} = $took if $took < ($least{$id} // 10);
+        my $took = time - $start;
+        $least{$id} = $took if $took < ($least{$id} // 10);
+    }
+
+    last if $least{1} < 2 * $least{2};
 }
 
-# four megabytes that come from the database take some ten times as long
-cmp_ok($least{1}, '<', 2 * $least{2}, 'the one that is there and the other')
+# four megabytes from the database take some ten times as long
+cmp_ok($least{1}, '<', 2 * $least{2},
+       'the existing message takes as long as the missing one')
     or diag("$least{1} and $least{2} seconds");
 
 
-=== nor can it be told by its neighbours
+=== lists and read marks do not reveal another user's message
 --- given
 message(u1 => 'u2', "$Secret $_") for 1 .. 12;
 sql('DELETE FROM chat_message WHERE id = 12');
@@ -458,8 +560,8 @@ for my $path ('message/?after=%s', 'message/?before=%s',
         map { $asked->($_, GET => $path =~ s/%s/$_/gr) } 11, 12;
 
     is($is, $is_not, $path);
-    unlike($is, qr/$Secret/, 'without it');
-    like($is, qr{\AHTTP/1.1 (200|404) }, 'well');
+    unlike($is, qr/$Secret/, 'without its text');
+    like($is, qr{\AHTTP/1.1 (200|404) }, 'a valid response');
 }
 
 for my $peer (qw(u1 u2 u3)) {
@@ -468,11 +570,11 @@ for my $peer (qw(u1 u2 u3)) {
                        qq({"id":$_})) } 11, 12;
 
     is($is, $is_not, "a read mark with $peer");
-    like($is, qr{\AHTTP/1.1 200 }, 'well');
+    like($is, qr{\AHTTP/1.1 200 }, 'a valid response');
 }
 
 
-=== what others do changes no answer
+=== messages of other users change no response
 --- given
 message(u1 => 'u3', 'before');
 --- then
@@ -492,15 +594,16 @@ my $ask = sub { return [map { bare(talk($_), 0) } @questions] };
 my $before = $ask->();
 my $socket = web_socket('u3');
 
-is($socket->{code}, 101, 'a socket is open');
+is($socket->{code}, 101, 'the socket is open');
 is(api('u1', POST => '/api/v1/message/',
-       { recipient => 'u2', body => $Secret })->json->{id}, 2, 'sent');
+       { recipient => 'u2', body => $Secret })->json->{id}, 2,
+       'u1 sends to u2');
 is(api('u2', POST => '/api/v1/conversation/u1/read/', { id => 2 })
-       ->json->{read_id}, 2, 'read');
+       ->json->{read_id}, 2, 'u2 reads it');
 
-is_deeply($ask->(), $before, 'the same');
+is_deeply($ask->(), $before, 'the responses are the same');
 settle();
-is_deeply($socket->{frames}, [], 'and nothing was told');
+is_deeply($socket->{frames}, [], 'no notification is received');
 
 my $under_way = connect_db();
 $under_way->begin_work;
@@ -508,11 +611,11 @@ $under_way->do("INSERT INTO chat_writing (slot, floor_id) VALUES (99, 3)");
 $under_way->do("INSERT INTO chat_message
                        (sender_id, recipient_id, created_at, body)
                 VALUES (1, 2, UTC_TIMESTAMP(6), '$Secret')");
-is_deeply($ask->(), $before, 'nor does what is under way');
+is_deeply($ask->(), $before, 'nor does an open transaction change them');
 $under_way->rollback;
 
 
-=== the key of another's send is as free as any
+=== idempotency keys of other users do not matter
 --- then
 my $send = sub {
     my ($who, $key) = @_;
@@ -522,7 +625,7 @@ my $send = sub {
                      json => qq({"recipient":"u2","body":"$Secret"})));
 };
 
-is($send->('u1', 'taken')->{code}, 201, 'one has used it');
+is($send->('u1', 'taken')->{code}, 201, 'u1 uses the key');
 
 my @answers = map {
     my $answer = $send->('u3', $_);
@@ -531,10 +634,10 @@ my @answers = map {
                      =~ s/"timestamp":"[^"]*"/"timestamp":<time>/r;
 } qw(taken other);
 
-is($answers[0], $answers[1], 'the same answer');
-like($answers[0], qr/"user":"u3"/, "one's own message");
+is($answers[0], $answers[1], 'both keys get the same response');
+like($answers[0], qr/"user":"u3"/, "the message is u3's own");
 
-is($send->('u1', 'taken')->{code}, 200, 'each has a key of that name');
-is($send->('u3', 'taken')->{code}, 200, 'for oneself');
+is($send->('u1', 'taken')->{code}, 200, "u1's key still works");
+is($send->('u3', 'taken')->{code}, 200, "and so does u3's");
 is(join(' ', sql('SELECT sender_id, client_id FROM chat_message ORDER BY id')),
-   '1 taken 3 taken 3 other', 'stored');
+   '1 taken 3 taken 3 other', 'all keys are stored');

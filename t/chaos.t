@@ -2,11 +2,10 @@
 #
 # Copyright (C) ngx_chat contributors
 #
-# What is acknowledged is stored, once, and everybody sees all of it: many
-# people send and listen while nginx and its database are killed, stopped,
-# reloaded and upgraded.  CHAT_CHAOS is how many seconds of it (60), and the
-# seed of chance, if it shall be a certain one.  HACKING.md says how to read
-# what it prints.
+# Acknowledged messages are stored once, and every user sees all of them, and all
+# changes.  Users send, edit, delete and listen while nginx and its database are killed, stopped, reloaded and
+# upgraded.  CHAT_CHAOS has the duration in seconds (60) and optionally the
+# random seed.  t/README.md describes the output.
 
 use strict;
 use warnings;
@@ -32,7 +31,9 @@ BEGIN {
 END { undef $site }
 
 use Chat;
+use Chat::Busy qw(slowness);
 use Chat::Chaos;
+use Chat::Chaos::Changers;
 use Chat::Chaos::Faults;
 use Chat::Chaos::Listeners;
 use Chat::Chaos::Senders;
@@ -40,20 +41,23 @@ use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# seconds until all is well again, once nothing more happens
+# seconds in which the site must recover after the last fault
 my $peace = 15;
 
-my @people = map { "u$_" } 1 .. 10;
+# slowness of the machine, a factor of the time limits
+my $slow = 1;
 
-my (%report, @faults, @messages);
+my @users = map { "u$_" } 1 .. 10;
+
+my (%report, @faults, @messages, %deleted);
 my ($nchan_deaths, %figures) = (0);
 
 
-# --- the story -------------------------------------------------------------
+# --- steps -----------------------------------------------------------------
 
 note("$seconds seconds, seed $seed");
 
-add_people();
+add_users();
 $site->configure(Chat::example());
 $site->start_nginx;
 run();
@@ -61,10 +65,10 @@ compare();
 done_testing();
 
 
-sub add_people {
+sub add_users {
     Chat::reset_tables();
 
-    for my $who (@people[4 .. $#people]) {
+    for my $who (@users[4 .. $#users]) {
         sql('INSERT INTO chat_user (username) VALUES (?)', $who);
         add_session($who);
     }
@@ -77,20 +81,24 @@ sub run {
 
     my $n = $seed * 100;
 
-    # each with a seed of its own: they do not wait for each other
+    # the parts do not wait for each other, so each has its own seed
     my %part = map { $_->[0] => start($_->[0], $n++, $_->[1]) }
-        [ listeners => sub { Chat::Chaos::Listeners::listen(@_, @people) } ],
-        [ keyed => sub { Chat::Chaos::Senders::keyed(@_, @people) } ],
+        [ listeners => sub { Chat::Chaos::Listeners::listen(@_, @users) } ],
+        [ keyed => sub { Chat::Chaos::Senders::keyed(@_, @users) } ],
         (map { my $i = $_; [ "cutters $i" => sub {
-            Chat::Chaos::Senders::cutters(@_, $i, @people) } ] } 1, 2),
+            Chat::Chaos::Senders::cutters(@_, $i, @users) } ] } 1, 2),
+        (map { my $i = $_; [ "changers $i" => sub {
+            Chat::Chaos::Changers::changers(@_, $i, @users) } ] } 1, 2),
         (map { my $i = $_; [ "late $i" => sub {
-            Chat::Chaos::Faults::late(@_, $i, @people) } ] } 1, 2),
+            Chat::Chaos::Faults::late(@_, $i, @users) } ] } 1, 2),
         [ nginx => sub { Chat::Chaos::Faults::nginx($site, @_) } ],
         [ database => sub { Chat::Chaos::Faults::database($site, @_) } ];
 
     sleep $seconds;
+    $slow = slowness();
+    $peace *= $slow;
 
-    # those that do harm first; who listens hears all the others out
+    # faults end first, listeners last: they must hear all messages
     for my $name (qw(nginx database)) {
         $report{$name} = $part{$name}->finish(60);
     }
@@ -98,25 +106,30 @@ sub run {
     note_fault(peace => '');
 
     my $begin = time();
-    ok($site->db_pid, 'the database is there');
+    ok($site->db_pid, 'the database runs');
     ok(wait_until(\&healthy, $peace), "healthy within $peace seconds")
         or diag("see $dir/error.log");
     note(sprintf 'healthy after %.1f seconds', time() - $begin);
 
-    ok(wait_until(\&heard, $peace), 'who listens anew hears of messages');
+    ok(wait_until(\&heard, $peace), 'new listeners are notified');
     note(sprintf 'heard after %.1f seconds', time() - $begin);
 
-    for my $name ('keyed', 'cutters 1', 'cutters 2', 'late 1', 'late 2',
-                  'listeners')
+    for my $name ('keyed', 'cutters 1', 'cutters 2', 'changers 1',
+                  'changers 2', 'late 1', 'late 2')
     {
         $report{$name} = $part{$name}->finish(60);
     }
+
+    # workers may still have sends of clients that have disconnected
+    ok(wait_until(\&settled, $peace), 'all sends end');
+
+    $report{listeners} = $part{listeners}->finish(60);
 
     @faults = faults();
 }
 
 
-# healthy: requests of all workers, one after the other
+# healthy: successful requests to all workers, one after the other
 
 sub healthy {
     for (1 .. 20) {
@@ -130,17 +143,28 @@ sub healthy {
 }
 
 
-# heard: messages, by everybody who listens anew
+# settled: whether no message is stored within three seconds
+
+sub settled {
+    my $last = sql('SELECT MAX(id) FROM chat_message');
+
+    settle(3);
+
+    return sql('SELECT MAX(id) FROM chat_message') == $last;
+}
+
+
+# heard: whether every new listener is notified
 
 sub heard {
-    my %socket = map { $_ => web_socket($_) } @people;
+    my %socket = map { $_ => web_socket($_) } @users;
 
     return 0 if grep { $_->{code} != 101 } values %socket;
 
-    # nchan may take a socket a moment before it listens for it
+    # nchan may accept a socket a moment before it subscribes it
     settle(1);
 
-    for my $who (@people) {
+    for my $who (@users) {
         my $sent = api($who, POST => '/api/v1/message/',
                        { recipient => $who, body => 'heard-' . time() });
 
@@ -157,7 +181,7 @@ sub heard {
 }
 
 
-# --- what it came to -------------------------------------------------------
+# --- results ---------------------------------------------------------------
 
 sub compare {
     my $db = connect_db();
@@ -170,9 +194,14 @@ sub compare {
          FROM chat_message m
          JOIN chat_user s ON s.id = m.sender_id
          JOIN chat_user r ON r.id = m.recipient_id
-         ORDER BY m.id", { Slice => {} }) };
+         WHERE m.kind = 0 ORDER BY m.id", { Slice => {} }) };
+
+    %deleted = map { $_ => 1 } @{ $db->selectcol_arrayref(
+        'SELECT id FROM chat_message
+         WHERE kind = 2 AND target_id IS NULL') };
 
     check_sent();
+    check_changes();
     check_conversations($db);
     check_listeners();
     check_log();
@@ -180,7 +209,7 @@ sub compare {
 }
 
 
-# none NAME, FOUND: examples of what should not be there; how many there are
+# none NAME, FOUND: expects no elements, prints some; returns their number
 
 sub none {
     my ($name, @found) = @_;
@@ -203,18 +232,18 @@ sub check_sent {
 
     my @all = sort keys %acknowledged;
 
-    none('all acknowledged is stored, by the id that was told',
+    none('acknowledged messages are stored with the returned ids',
          grep { !grep { $_->{id} == $acknowledged{$_->{marker}} }
                       @{ $stored{$_} // [] } } @all);
     $figures{doubled} =
-        none('nothing is stored twice',
+        none('no message is stored twice',
              grep { @{ $stored{$_} } > 1 } sort keys %stored);
-    none('nothing is stored of half a request',
+    none('no incomplete request is stored',
          grep { $stored{$_} } map { @{ $_->{halves} } } @cutters);
-    none('all that has a key is acknowledged in the end',
+    none('requests with a key are acknowledged in the end',
          @{ $keyed->{unclear} });
-    none('a key leads to one id', @{ $keyed->{differing} });
-    none('no answer makes no sense',
+    none('each key has one id', @{ $keyed->{differing} });
+    none('no unexpected response',
          map { "$_: $keyed->{refused}{$_}" } sort keys %{ $keyed->{refused} });
     none('keys are stored with their messages',
          map { $_->{marker} }
@@ -224,13 +253,13 @@ sub check_sent {
     my %codes = sum(map { $_->{codes} } $keyed, @cutters);
 
     is($codes{hung} // 0, 0, 'no request hangs');
-    none('sends are 200, 201, 503, or have no answer',
+    none('sends result in 200, 201, 503, or no response',
          map { "$_: $codes{$_} times" }
          grep { !/^(200|201|503|none|hung)$/ } sort keys %codes);
 }
 
 
-# sum HASHES: by key
+# sum HASHES: the sums by key
 
 sub sum {
     my %sum;
@@ -243,15 +272,57 @@ sub sum {
 }
 
 
+sub check_changes {
+    my @changers = @report{'changers 1', 'changers 2'};
+
+    my %final = map { %{ $_->{final} } } @changers;
+    my %stored = map { $_->{id} => $_->{body} } @messages;
+    my (@wrong, @missed);
+
+    none('no unexpected response to a change',
+         map { my $refused = $_->{refused};
+               map { "$_: $refused->{$_}" } sort keys %$refused } @changers);
+
+    for my $id (sort { $a <=> $b } keys %final) {
+        push @wrong, $id
+            if defined $final{$id} ? ($stored{$id} // '') ne $final{$id}
+                                   : !$deleted{$id} || exists $stored{$id};
+    }
+
+    none('acknowledged changes are stored', @wrong);
+
+    for my $self (grep { $_->{kind} eq 'changes' } @{ $report{listeners} }) {
+        my $state = $self->{state};
+
+        push @missed, map { "$self->{who}: $_->{id} is \"$_->{body}\", was \""
+                            . ($state->{ $_->{id} } // '') . '"' }
+                      grep { ($state->{ $_->{id} } // '') ne $_->{body} }
+                           theirs($self->{who});
+        push @missed, map { "$self->{who}: $_ is deleted" }
+                      grep { $deleted{$_} && defined $state->{$_} }
+                           sort keys %$state;
+    }
+
+    none('listeners see all changes', @missed);
+
+    $figures{changed} = keys %final;
+    $figures{deleted} = keys %deleted;
+
+    cmp_ok($figures{deleted}, '>', 0, 'some messages are deleted')
+        if $seconds >= 60;
+}
+
+
 sub check_conversations {
     my ($db) = @_;
 
-    none('conversations count what is stored', map { join ' ', @$_ }
+    none('conversations count the stored messages', map { join ' ', @$_ }
          @{ $db->selectall_arrayref(
              'SELECT m.lo_id, m.hi_id, m.n, m.last,
                      c.message_count, c.last_message_id
               FROM (SELECT lo_id, hi_id, COUNT(*) AS n, MAX(id) AS last
-                    FROM chat_message GROUP BY lo_id, hi_id) m
+                    FROM chat_message WHERE kind = 0
+                    GROUP BY lo_id, hi_id) m
               LEFT JOIN chat_conversation c USING (lo_id, hi_id)
               WHERE NOT (m.n <=> c.message_count
                          AND m.last <=> c.last_message_id)') });
@@ -263,7 +334,7 @@ sub check_listeners {
         $_->{id} => "$_->{sender} > $_->{recipient}: $_->{marker}"
     } @messages;
 
-    my (@missed, @expected, @other, @odd, @undone);
+    my (@missed, @expected, @unnotified, @other, @odd, @undone);
 
     for my $self (@{ $report{listeners} }) {
         my ($who, $kind, $seen, $heard) = @$self{qw(who kind seen heard)};
@@ -271,32 +342,39 @@ sub check_listeners {
         push @missed, map { missed($self, $_) }
                       grep { !exists $seen->{ $_->{id} }
                              && !exists $heard->{ $_->{id} } } theirs($who);
-        push @expected, map { [$self, $_] } expected($self)
-            if $kind eq 'socket';
+        if ($kind eq 'socket') {
+            push @expected, expected($self, 1);
+            push @unnotified, map { [$self, $_] }
+                              grep { !$heard->{ $_->{id} } }
+                                   expected($self, $slow);
+        }
+
         push @other, map { "$who $kind: $_ was \"$seen->{$_}\", is \""
                            . ($text{$_} // '') . '"' }
-                     grep { $seen->{$_} ne ($text{$_} // '') } sort keys %$seen;
+                     grep { !$deleted{$_}
+                            && $seen->{$_} ne ($text{$_} // '') }
+                          sort keys %$seen;
         push @odd, (map { "$who: $_" } @{ $self->{odd} }),
                    map { "$who heard of $_" }
-                   grep { !exists $text{$_} } sort keys %$heard;
+                   grep { !exists $text{$_} && !$deleted{$_} }
+                        sort keys %$heard;
         push @undone, "$who $kind" if !$self->{done};
     }
 
-    $figures{missed} = none('who listens sees all that is stored', @missed);
-    none('who has a socket is told',
+    $figures{missed} = none('listeners see all stored messages', @missed);
+    none('sockets are notified',
          map { my ($self, $message) = @$_;
                "$self->{who}: $message->{id} \"$message->{marker}\" after "
-               . last_fault($message->{time}) }
-         grep { !$_->[0]{heard}{ $_->[1]{id} } } @expected);
+               . last_fault($message->{time}) } @unnotified);
     $figures{expected} = @expected;
 
-    # or the line above says nothing
-    cmp_ok(scalar @expected, '>', 0, 'some could not but be told')
+    # otherwise the check above proves nothing
+    cmp_ok(scalar @expected, '>', 0, 'some messages must be notified')
         if $seconds >= 60;
 
-    none('what was seen is what is stored', @other);
-    none('nothing is announced but what is stored', @odd);
-    none('all who listen catch up in the end', @undone);
+    none('messages seen are those stored', @other);
+    none('no notification of a message that is not stored', @odd);
+    none('all listeners catch up in the end', @undone);
 }
 
 
@@ -307,7 +385,7 @@ sub theirs {
 }
 
 
-# missed LISTENER, MESSAGE: with the request whose cursor led past it
+# missed LISTENER, MESSAGE: describes the request whose cursor skipped it
 
 sub missed {
     my ($self, $message) = @_;
@@ -323,7 +401,7 @@ sub missed {
 }
 
 
-# last_fault TIME: its kind, or ''
+# last_fault TIME: its kind, or an empty string
 
 sub last_fault {
     my ($time) = @_;
@@ -334,13 +412,14 @@ sub last_fault {
 }
 
 
-# expected LISTENER: messages that its socket should have told.  It was open
-# from long enough before they were sent, for nchan to listen for it, until long
-# after they were acknowledged, or could be seen without a socket, for others to
-# announce what a dead worker has left.
+# expected LISTENER, SLOWNESS: messages of which its socket must have been
+# notified.  The socket was open long enough before the send for nchan to
+# subscribe it.  It stayed open long after the message was acknowledged or
+# visible to others, so that another worker could publish the outbox entries of
+# a dead one.
 
 sub expected {
-    my ($self) = @_;
+    my ($self, $slow) = @_;
 
     my ($other) = grep { $_->{who} eq $self->{who} && $_->{kind} eq 'after' }
                        @{ $report{listeners} };
@@ -355,14 +434,14 @@ sub expected {
     return grep {
         my $answered = $report{keyed}{at_once}{ $_->{marker} };
         my $since = $answered // $since{ $_->{id} } // 9e9;
-        my ($from, $to) = ($_->{time} - 1.5, $since + 3);
+        my ($from, $to) = ($_->{time} - 1.5 * $slow, $since + 3 * $slow);
 
-        # who shall announce it may have to ask the database, too
+        # another worker may have to query the database first
         $to += 9 if !$answered
                     && grep { $_->{kind} =~ /^db_/ && $_->{time} > $since - 3
                               && $_->{time} < $to } @faults;
 
-        # nobody has told of those by hand
+        # messages inserted by hand are not notified
         $_->{marker} !~ /^late/
             && grep { $_->[0] < $from && ($_->[1] // 0) > $to }
                     @{ $self->{open} };
@@ -370,9 +449,9 @@ sub expected {
 }
 
 
-# check_log: workers that end otherwise than we end them.  What one that was
-# killed has left in nchan's shared memory is the death of others: these are
-# counted, as long as nchan is where they die.
+# check_log: unexpected exits of workers.  A killed worker may leave nchan's
+# shared memory in a state that terminates other workers.  These are counted, if
+# they end in nchan.
 
 sub check_log {
     my %ours = map { $_ => 1 }
@@ -395,7 +474,7 @@ sub check_log {
             my $dead = $1;
             my $where = $site->death($dead);
 
-            # what the shutdown's time-out ends
+            # ended by the shutdown timeout
             next if $exiting{$dead}
                     && seconds($time) - seconds($exiting{$dead}) >= 9
                     && $where !~ /ngx_chat_/;
@@ -416,7 +495,7 @@ sub check_log {
         }
     }
 
-    none('nobody dies but by our hand', @died);
+    none('workers exit only as requested', @died);
     none('no alerts', @alerts);
 }
 
@@ -430,7 +509,7 @@ sub seconds {
 }
 
 
-# innermost CALLS: the first of a module, be it ours or nchan's
+# innermost CALLS: the first function of a module, ngx_chat or nchan
 
 sub innermost {
     my ($where) = @_;
@@ -470,7 +549,8 @@ sub print_figures {
     note('answers: ', list(%codes));
     note('heard: ', list(%live), ", $figures{expected} could not but be live");
     note(join ', ', map { "$_ $figures{$_}" }
-                        qw(sent acknowledged stored doubled missed));
+                        qw(sent acknowledged stored doubled missed changed
+                           deleted));
 }
 
 

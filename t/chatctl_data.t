@@ -2,34 +2,16 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# chatctl purge, export and erase, alone and beside a site that is in use
+# chatctl purge, export and erase, without and with concurrent requests
 
-use File::Temp qw(tempdir);
 use JSON::PP;
 use POSIX qw(WNOHANG);
 use Test::Nginx::Socket 'no_plan';
 use utf8;
 use Chat;
+use Chat::Data;
 
-our $dir = tempdir(CLEANUP => 1);
-our $chatctl = "$ENV{PWD}/chatctl --config $ENV{CHAT_TEST_CNF}";
-
-our ($Code, $Errors);
-
-# chatctl ARGUMENTS: what it prints, as bytes; $Code and what it says in $Errors
-
-sub chatctl {
-    my ($arguments) = @_;
-
-    my $output = `$chatctl $arguments 2>$dir/errors </dev/null`;
-
-    $Code = $? >> 8;
-    $Errors = Chat::read_file("$dir/errors");
-
-    return $output;
-}
-
-# begin ARGUMENTS: the same in the background; its process
+# begin ARGUMENTS: starts it in the background; returns the process id
 
 sub begin {
     my ($arguments) = @_;
@@ -44,7 +26,7 @@ sub begin {
     return $pid;
 }
 
-# ended PROCESS: whether it has, its exit code then in $Code
+# ended PROCESS: tells whether it has terminated; sets $Code
 
 sub ended {
     my ($pid) = @_;
@@ -56,21 +38,7 @@ sub ended {
     return 1;
 }
 
-# aged FROM => TO, DAYS, [BODY]: a message that is so old
-
-sub aged {
-    my ($from, $to, $days, $body) = @_;
-
-    my $id = message($from => $to, $body // "$days days");
-
-    sql('UPDATE chat_message
-         SET created_at = UTC_TIMESTAMP(6) - INTERVAL ? DAY WHERE id = ?',
-        $days, $id);
-
-    return $id;
-}
-
-# mass N, DAYS: so many old messages among u1, u2 and u3, in one go
+# mass N, DAYS: adds N old messages between u1, u2 and u3
 
 sub mass {
     my ($n, $days) = @_;
@@ -89,7 +57,7 @@ sub mass {
     recount();
 }
 
-# recount: conversations as their messages want them, half of them read
+# recount: conversations that match the messages, half of which are read
 
 sub recount {
     sql('DELETE FROM chat_conversation');
@@ -110,28 +78,8 @@ sub recount {
                             AND m.id > c.hi_read_id)');
 }
 
-# sound: the tables agree with each other, in all that chatctl looks at, and in
-# what is unread.  Erased people read nothing.
-
-sub sound {
-    my $report = chatctl('db check');
-
-    unlike($report, qr/^BAD/m, 'db check is content');
-    is($Code, 0, 'and says so');
-
-    my $unread = 'SELECT COUNT(*) FROM chat_conversation AS c
-                  JOIN chat_user AS u ON u.id = c.%s_id AND u.is_active
-                  WHERE %s_unread <> (SELECT COUNT(*) FROM chat_message AS m
-                        WHERE m.lo_id = c.lo_id AND m.hi_id = c.hi_id
-                          AND c.lo_id <> c.hi_id AND m.recipient_id = c.%s_id
-                          AND m.id > c.%s_read_id)';
-
-    is(scalar sql($unread =~ s/%s/lo/gr), 0, 'what is unread is counted');
-    is(scalar sql($unread =~ s/%s/hi/gr), 0, 'on both sides');
-}
-
-# keep_sending WHO => TO: sends one after the other until stop() is called, which
-# returns the codes of the answers, each with its number
+# keep_sending FROM => TO: sends messages until the returned function is
+# called, which returns the number of responses by status
 
 sub keep_sending {
     my (@pairs) = @_;
@@ -167,8 +115,8 @@ sub keep_sending {
     };
 }
 
-# waiting: whether somebody comes to wait for a lock.  InnoDB tells no news to
-# who asks more often than each tenth of a second.
+# waiting: waits until a transaction waits for a lock.  InnoDB updates the
+# table ten times per second.
 
 sub waiting {
     return wait_until {
@@ -183,7 +131,7 @@ run_tests();
 
 __DATA__
 
-=== purge: what is older goes, and the rest is as it should be
+=== purge: old messages are deleted, counters match
 --- then
 aged(u1 => 'u2', 100);
 aged(u2 => 'u1', 91);
@@ -198,12 +146,12 @@ sql('UPDATE chat_conversation SET lo_unread = 0, hi_unread = 0
      WHERE lo_id = hi_id');
 
 like(chatctl('purge --older-than 90d'),
-     qr/\A4 messages from before \S+ \S+ UTC are deleted, 1 conversations have none left\.\n\z/,
-     'it says what it did');
-is($Code, 0, 'and that it did');
-is($Errors, '', 'and no more');
+     qr/\ADeleted 4 messages from before \S+ \S+ UTC and 1 empty conversations\.\n\z/,
+     'output');
+is($Code, 0, 'exit status');
+is($Errors, '', 'no error output');
 is_deeply([sql('SELECT body FROM chat_message ORDER BY id')],
-          ['kept', 'another note', 'the last'], 'what is left');
+          ['kept', 'another note', 'the last'], 'remaining messages');
 is_deeply([sql('SELECT lo_id, hi_id, message_count, last_message_id, lo_read_id,
                        hi_read_id, lo_unread, hi_unread
                 FROM chat_conversation ORDER BY lo_id, hi_id')],
@@ -213,12 +161,13 @@ sound();
 
 my $inbox = api('u1', GET => '/api/v1/conversation/')->json;
 is_deeply([map { $_->{user} } @{ $inbox->{results} }], ['u2', 'u1'],
-          'the inbox has those that are left');
+          'inbox');
 
-like(chatctl('purge --older-than 90d'), qr/^0 messages /, 'once more: nothing');
+like(chatctl('purge --older-than 90d'), qr/^Deleted 0 messages /,
+     'second purge');
 
 
-=== purge and erase: a client program that warns of something
+=== purge and erase: a client program that prints warnings
 --- then
 my ($real) = grep { -x } map { ("$_/mariadb", "$_/mysql") }
                              split /:/, $ENV{PATH};
@@ -238,70 +187,77 @@ chmod 0755, "$dir/warns/mariadb";
 local $ENV{PATH} = "$dir/warns:$ENV{PATH}";
 
 mass(2500, 100);
-like(chatctl('purge --older-than 90d'), qr/^2500 messages /, 'all of them');
-is($Code, 0, 'done');
-like($Errors, qr/^WARNING: /m, 'what it warns of can be read');
+like(chatctl('purge --older-than 90d'), qr/^Deleted 2500 messages /,
+     'all old messages');
+is($Code, 0, 'exit status');
+like($Errors, qr/^WARNING: /m, 'warnings are printed');
 
 aged(u1 => 'u2', 1);
 recount();
-like(chatctl('erase u1 --yes --wait 0'), qr/^Erased u1: 1 messages /, 'erased');
-is($Code, 0, 'done');
+like(chatctl('erase u1 --yes --wait 0'), qr/^Erased u1: deleted 1 messages /,
+     'output');
+is($Code, 0, 'exit status');
 
 sound();
 
 
-=== purge: the newest message may be older than others
+=== purge: the newest message is older than others
 --- then
 aged(u1 => 'u2', 1, 'kept');
 aged(u1 => 'u2', 100, 'the last');
 
-like(chatctl('purge --older-than 3M'), qr/^1 messages /, 'it goes');
+like(chatctl('purge --older-than 3M'), qr/^Deleted 1 messages /, 'one message');
 sound();
 is(api('u1', GET => '/api/v1/conversation/')
-       ->json->{results}[0]{last_message}{body}, 'kept', 'the one before is last');
+       ->json->{results}[0]{last_message}{body}, 'kept',
+   'previous message is the last one');
 
 
-=== purge: whoever wrote to an empty conversation begins anew
+=== purge: a send to an empty conversation creates it
 --- then
 aged(u1 => 'u2', 100) for 1 .. 3;
 api('u2', POST => '/api/v1/conversation/u1/read/', { id => 2 });
 
-like(chatctl('purge --older-than 1y'), qr/^0 messages /, 'a year');
-like(chatctl('purge --older-than 14w'), qr/^3 messages .* 1 conv/, '14 weeks');
+like(chatctl('purge --older-than 1y'), qr/^Deleted 0 messages /, 'a year');
+like(chatctl('purge --older-than 14w'), qr/^Deleted 3 messages .* 1 empty conv/,
+     '14 weeks');
 is_deeply(api('u2', GET => '/api/v1/conversation/')->json->{results}, [],
-          'there is none');
+          'no conversation');
 is(api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' })
-       ->json->{id}, 4, 'ids go on');
+       ->json->{id}, 4, 'next id');
 is(api('u2', GET => '/api/v1/conversation/')->json->{results}[0]{unread}, 1,
-   'it is unread');
+   'unread message');
 sound();
 
 
-=== purge: a gap of younger ones is no end, and many batches
+=== purge: many batches, and newer messages between old ones
 --- then
 mass(3000, 100);
 mass(5000, 1);
 mass(1500, 100);
 
-like(chatctl('purge --older-than 2160h'), qr/^4500 messages /, 'all of them');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 5000, 'and no other');
+like(chatctl('purge --older-than 2160h'), qr/^Deleted 4500 messages /,
+     'all old messages');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 5000,
+   'newer messages remain');
 sound();
 
 
-=== purge: ages that are none
+=== purge: invalid ages
 --- then
 aged(u1 => 'u2', 36500);
 
-for my $age ('90', 'd', '100000d', '99999y', '0d', '09d', '-1d', '1.5d', '90s', '90m', "'9 d'", 'x',
+for my $age ('90', 'd', '100000d', '99999y', '0d', '09d', '-1d', '1.5d',
+             '90s', '90m', "'9 d'", 'x',
              "''", '99999999999999999999y', "\"1d'\"")
 {
-    is(chatctl("purge --older-than $age"), '', "$age: nothing is done");
-    isnt($Code, 0, 'as the code tells');
-    isnt($Errors, '', 'and the words');
-    unlike($Errors, qr/ERROR/, 'which are its own');
+    is(chatctl("purge --older-than $age"), '', "$age: no output");
+    isnt($Code, 0, 'exit status');
+    isnt($Errors, '', 'error');
+    unlike($Errors, qr/ERROR/, 'error is not from the database');
 }
 
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'nothing was');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'no message is deleted');
 
 for my $wrong ('purge', 'purge 90d', 'purge --older 90d', 'purge --older-than',
                'purge --older-than 90d 1')
@@ -311,28 +267,28 @@ for my $wrong ('purge', 'purge 90d', 'purge --older 90d', 'purge --older-than',
 }
 
 
-=== purge: beside sends, all of which are stored
+=== purge: concurrent sends are stored
 --- then
 mass(12000, 100);
 
 my $stop = keep_sending(u1 => 'u2', u2 => 'u1', u3 => 'u1', u1 => 'u3');
 my $purge = begin('purge --older-than 90d');
 
-ok(wait_until(sub { ended($purge) }, 60), 'it ends');
+ok(wait_until(sub { ended($purge) }, 60), 'purge ends');
 my $codes = $stop->();
 
-is($Code, 0, 'well');
-is_deeply([keys %$codes], [201], 'each send is stored meanwhile')
+is($Code, 0, 'exit status');
+is_deeply([keys %$codes], [201], 'all sends succeed')
     or Test::More::diag(Test::More::explain($codes));
-cmp_ok($codes->{201}, '>', 20, 'and there were many');
+cmp_ok($codes->{201}, '>', 20, 'number of sends');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), $codes->{201},
-   'these are left, and none of the old');
+   'only new messages remain');
 is(scalar sql('SELECT SUM(message_count) FROM chat_conversation'),
-   $codes->{201}, 'and counted');
+   $codes->{201}, 'message counts');
 sound();
 
 
-=== purge: beside people who read
+=== purge: concurrent read requests
 --- then
 mass(6000, 100);
 message(u1 => 'u2', 'new');
@@ -349,56 +305,57 @@ until (ended($purge)) {
     $mark += 150 if $mark + 150 < $last;
 }
 
-is($Code, 0, 'it ends well');
+is($Code, 0, 'exit status');
 sound();
 is(api('u2', POST => '/api/v1/conversation/u1/read/', { id => $last })
-       ->json->{unread}, 0, 'all is read at last');
+       ->json->{unread}, 0, 'all messages are read');
 
 
-=== purge: what is read while it waits is not taken off twice
+=== purge: a concurrent read does not decrement counts twice
 --- then
 aged(u2 => 'u1', 100) for 1 .. 3;
 aged(u2 => 'u1', 1) for 1 .. 2;
 
-# a read mark under way
+# an open transaction of a read request
 my $other = connect_db();
 $other->begin_work;
 $other->do('UPDATE chat_conversation SET lo_read_id = 3, lo_unread = 2');
 
 my $purge = begin('purge --older-than 90d');
 
-ok(waiting(), 'it waits');
+ok(waiting(), 'purge waits');
 $other->commit;
 
-ok(wait_until(sub { ended($purge) }, 30), 'and ends');
-is(scalar sql('SELECT lo_unread FROM chat_conversation'), 2, 'two are unread');
+ok(wait_until(sub { ended($purge) }, 30), 'purge ends');
+is(scalar sql('SELECT lo_unread FROM chat_conversation'), 2,
+   'two unread messages');
 sound();
 
 
-=== purge: waits for who has locked a row, and is done once more
+=== purge: a step is repeated after a deadlock
 --- then
 aged(u1 => 'u2', 100) for 1 .. 3;
 
-# the order that is not ours: first the conversation, then a message
+# the reverse order of locks: the conversation, then messages
 my $other = connect_db();
 $other->begin_work;
 $other->do('SELECT * FROM chat_conversation FOR UPDATE');
 
 my $purge = begin('purge --older-than 90d');
 
-ok(waiting(), 'it waits');
+ok(waiting(), 'purge waits');
 
-# one of the two is the victim of the deadlock
+# one of the transactions is the victim of the deadlock
 eval { $other->do('SELECT * FROM chat_message FOR UPDATE') };
 eval { $other->rollback };
 
-ok(wait_until(sub { ended($purge) }, 30), 'it ends');
-is($Code, 0, 'well') or Test::More::diag(Chat::read_file("$dir/output"));
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'all are gone');
+ok(wait_until(sub { ended($purge) }, 30), 'purge ends');
+is($Code, 0, 'exit status') or Test::More::diag(Chat::read_file("$dir/output"));
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'no message remains');
 sound();
 
 
-=== purge: interrupted, and run again
+=== purge: interrupted and repeated
 --- then
 mass(15000, 100);
 
@@ -406,34 +363,35 @@ my $purge = begin('purge --older-than 90d');
 
 ok(wait_until(sub {
     sql('SELECT COUNT(*) FROM chat_message') < 13000
-}, 30), 'on its way');
+}, 30), 'purge has started');
 kill 'TERM', $purge;
-ok(wait_until(sub { ended($purge) }, 30), 'it ends');
+ok(wait_until(sub { ended($purge) }, 30), 'purge ends');
 
-isnt($Code, 0, 'before its time');
+isnt($Code, 0, 'exit status after SIGTERM');
 like(Chat::read_file("$dir/output"),
-     qr/^Interrupted: \d+ messages .*run it again to go on/m, 'and says so');
+     qr/^Interrupted: Deleted \d+ messages .*run the command again/m, 'message');
 
 my $left = sql('SELECT COUNT(*) FROM chat_message');
-cmp_ok($left, '>', 0, 'some are left');
+cmp_ok($left, '>', 0, 'some messages remain');
 sound();
 
-# and by force
+# SIGKILL
 $purge = begin('purge --older-than 90d');
 ok(wait_until(sub {
     sql('SELECT COUNT(*) FROM chat_message') < $left
-}, 30), 'on its way again');
+}, 30), 'purge has started again');
 kill 'KILL', $purge;
-ok(wait_until(sub { ended($purge) }, 30), 'killed');
+ok(wait_until(sub { ended($purge) }, 30), 'purge was killed');
 settle(1);
 sound();
 
-like(chatctl('purge --older-than 90d'), qr/^\d+ messages /, 'a last time');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'all are gone');
+like(chatctl('purge --older-than 90d'), qr/^Deleted \d+ messages /,
+     'third purge');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'no message remains');
 sound();
 
 
-=== export: all there is of a person
+=== export: all data of a user
 --- given
 sql("INSERT INTO chat_user (id, username, last_seen_at)
      VALUES (9, 'Zoë', '2025-01-02 03:04:05.000006')");
@@ -449,17 +407,19 @@ message('u1' => 'Zoë', 'an answer');
 message('Zoë' => 'Zoë', 'a note');
 message('u1' => 'u2', 'of others');
 sql("UPDATE chat_message SET client_id = CONCAT('key\"\\\\', id) WHERE id <= 8");
+sql("INSERT INTO chat_block VALUES (9, 2, '2025-01-02 03:04:05'),
+     (1, 9, '2025-01-02 03:04:05')");
 sql('UPDATE chat_conversation SET hi_read_id = 3, hi_unread = 1, lo_read_id = 5
      WHERE lo_id = 1 AND hi_id = 9');
 
 my $bytes = chatctl('export Zoë');
-is($Code, 0, 'done') or Test::More::diag($Errors);
-is($Errors, '', 'in silence');
+is($Code, 0, 'exit status') or Test::More::diag($Errors);
+is($Errors, '', 'no error output');
 
 my $all = decode_json($bytes);
 
-is_deeply([sort keys %$all], [qw(account conversations messages sessions)],
-          'its parts');
+is_deeply([sort keys %$all], [qw(account blocks conversations messages sessions)],
+          'members');
 my $created = delete $all->{account}{created_at};
 like($created, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, 'times');
 is_deeply($all->{account},
@@ -468,42 +428,46 @@ is_deeply($all->{account},
             last_seen_at => '2025-01-02T03:04:05.000006Z' }, 'the account');
 is(scalar @{ $all->{sessions} }, 1, 'one session');
 is_deeply([sort keys %{ $all->{sessions}[0] }], ['created_at', 'expires_at'],
-          'without what it could be known by');
+          'session has no token');
 is_deeply($all->{conversations}, [
     { user => 'Zoë', message_count => 1, last_message_id => 9, unread => 0,
       read_id => 0, peer_read_id => 0 },
     { user => 'u1', message_count => 8, last_message_id => 8, unread => 1,
       read_id => 3, peer_read_id => 5 },
 ], 'the conversations') or Test::More::diag(Test::More::explain($all->{conversations}));
+is_deeply($all->{blocks}, [
+    { username => 'u2', since => '2025-01-02T03:04:05.000000Z' }
+], 'the own blocks');
 is_deeply([map { $_->{body} } @{ $all->{messages} }],
-          [@texts, 'an answer', 'a note'], 'the messages, in order');
-is_deeply([map { $_->{id} } @{ $all->{messages} }], [1 .. 9], 'their ids');
+          [@texts, 'an answer', 'a note'], 'messages in order');
+is_deeply([map { $_->{id} } @{ $all->{messages} }], [1 .. 9],
+          'ids of messages');
 is_deeply($all->{messages}[7],
           { id => 8, user => 'u1', recipient => 'Zoë', body => 'an answer',
             timestamp => '2025-12-30T07:03:02.325660Z' },
-          'of others not even the key');
-is($all->{messages}[0]{client_id}, 'key"\\1', 'but the own ones');
-is($all->{messages}[8]{client_id}, undef, 'where there is one');
-unlike($bytes, qr/of others|password|token|\$y\$/, 'and nothing else');
+          'client id of another sender is omitted');
+is($all->{messages}[0]{client_id}, 'key"\\1', 'own client id');
+is($all->{messages}[8]{client_id}, undef, 'no client id');
+unlike($bytes, qr/of others|password|token|\$y\$/, 'no other data');
 like($bytes, qr/\xf0\x9f\x98\x80/, 'UTF-8 is not escaped');
 
 
-=== export: somebody who has nothing, and nobody
+=== export: a user without data, and an unknown user
 --- then
 sql('DELETE FROM chat_session');
 my $all = decode_json(chatctl('export U4'));
 
 is($all->{account}{username}, 'u4', 'the account');
-is($all->{account}{last_seen_at}, undef, 'never seen');
+is($all->{account}{last_seen_at}, undef, 'last_seen_at is omitted');
 is_deeply([@$all{qw(sessions conversations messages)}], [[], [], []],
-          'and no more');
+          'empty lists');
 
-is(chatctl('export u5'), '', 'nobody');
-is($Code, 1, 'is an error');
-like($Errors, qr/there is nobody called "u5"/, 'that says so');
+is(chatctl('export u5'), '', 'unknown user');
+is($Code, 1, 'exit status');
+like($Errors, qr/no user has the name "u5"/, 'error');
 
 
-=== export: many messages, as they were at one time
+=== export: a snapshot of many messages
 --- then
 mass(20000, 1);
 
@@ -519,17 +483,17 @@ my %count;
 $count{ $_->{user} eq 'u1' ? $_->{recipient} : $_->{user} }++
     for @{ $all->{messages} };
 
-cmp_ok(scalar @{ $all->{messages} }, '>', 11000, 'all are there');
+cmp_ok(scalar @{ $all->{messages} }, '>', 11000, 'number of messages');
 is_deeply({ map { ($_->{user} => $_->{message_count}) }
                 @{ $all->{conversations} } }, \%count,
-          'as many as were counted at that time');
+          'message counts match');
 
 
-=== export: the end of the connection is no complete export
+=== export: a lost connection results in an error
 --- then
 mass(40000, 1);
 
-# nobody reads: it stands still in the middle
+# the export blocks, since no process reads the pipe
 POSIX::mkfifo("$dir/pipe", 0600) or die "mkfifo: $!\n";
 open my $pipe, '+<', "$dir/pipe" or die "$dir/pipe: $!\n";
 
@@ -537,7 +501,8 @@ my $export = begin("export u1 >$dir/pipe");
 my $reading = "FROM information_schema.processlist
                WHERE info LIKE 'SELECT STRAIGHT_JOIN %'";
 
-ok(wait_until(sub { sql("SELECT COUNT(*) $reading") > 0 }, 15), 'begun');
+ok(wait_until(sub { sql("SELECT COUNT(*) $reading") > 0 }, 15),
+   'export has started');
 settle(1);
 sql("KILL $_") for sql("SELECT id $reading");
 
@@ -546,11 +511,35 @@ $pipe->blocking(0);
 ok(wait_until(sub {
     while (sysread $pipe, $bytes, 65536, length $bytes) { }
     return ended($export);
-}, 30), 'ended');
+}, 30), 'export ends');
 
-isnt($Code, 0, 'not well');
-like($bytes, qr/\A\{\n"account":/, 'nor is it all:');
-ok(!eval { decode_json($bytes) }, 'it is no JSON');
+isnt($Code, 0, 'exit status');
+like($bytes, qr/\A\{\n"account":/, 'output has started');
+ok(!eval { decode_json($bytes) }, 'output is not valid JSON');
+
+
+=== purge and erase: blocks
+--- then
+message(u1 => 'u2', 'old');
+is(api($_->[0], PUT => "/api/v1/block/$_->[1]/")->code, 204, 'blocked')
+    for ['u1', 'u2'], ['u2', 'u1'], ['u3', 'u1'], ['u2', 'u3'];
+
+like(chatctl('purge --older-than 90d'), qr/^Deleted 1 messages /, 'purge');
+is(api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' })
+       ->code, 403, 'the block remains');
+
+is(api('u2', DELETE => '/api/v1/block/u1/')->code, 204, 'unblocked');
+is(api('u1', DELETE => '/api/v1/block/u2/')->code, 204, 'unblocked');
+message(u2 => 'u1', 'remains');
+is(api('u1', PUT => '/api/v1/block/u2/')->code, 204, 'blocked');
+like(chatctl('erase u1 --yes --wait 0'), qr/^Erased u1: /, 'erase');
+is(join(' ', sql('SELECT CONCAT(blocker_id, blocked_id) FROM chat_block')),
+   '23', 'blocks of other users remain');
+is(join(' ', sql('SELECT CONCAT(lo_id, hi_id, blocks) FROM chat_conversation
+                  ORDER BY 1')), '120 231', 'in the conversations too');
+is(chatctl('export u2') =~ /"blocks":\[\n(.*?)\n\]/s ? $1 : '',
+   api('u2', GET => '/api/v1/block/')->body =~ /\[(.*)\]/ ? $1 : undef,
+   'the list of another user');
 
 
 === erase: the account, its sessions and its messages
@@ -563,82 +552,87 @@ message(u2 => 'u3', 'of others');
 sql('UPDATE chat_conversation SET lo_unread = 0, hi_unread = 0
      WHERE lo_id = hi_id');
 
-is(chatctl('erase u1 --wait 0'), '', 'it asks before');
-is($Code, 1, 'and does nothing');
-like($Errors, qr/erase asks/, 'but says so');
-is(api('u1', GET => '/api/v1/user/')->code, 200, 'u1 is there');
+is(chatctl('erase u1 --wait 0'), '', 'no output without confirmation');
+is($Code, 1, 'exit status without confirmation');
+like($Errors, qr/"erase" requires confirmation/, 'error');
+is(api('u1', GET => '/api/v1/user/')->code, 200, 'u1 still exists');
 
 is(chatctl('erase U1 --yes --wait 1'),
-   "Erased U1: 3 messages are deleted, 2 conversations have none left.\n"
-   . "What others wrote to U1 is still theirs, sent to \"deleted-1\".\n",
-   'it says what it did');
-is($Code, 0, 'and that it did') or Test::More::diag($Errors);
+   "Erased U1: deleted 3 messages and 2 empty conversations.\n"
+   . "Messages that other users sent to U1 remain, with the recipient"
+   . " \"deleted-1\".\n",
+   'output');
+is($Code, 0, 'exit status') or Test::More::diag($Errors);
 
 is_deeply([sql('SELECT id, body FROM chat_message ORDER BY id')],
-          [2 => 'from u2', 5 => 'of others'], 'what is left');
+          [2 => 'from u2', 5 => 'of others'], 'remaining messages');
 is_deeply([sql('SELECT username, password, is_admin, is_active, last_seen_at,
                        created_at FROM chat_user WHERE id = 1')],
           ['deleted-1', '!', 0, 0, undef, '1970-01-01 00:00:00.000000'],
-          'a row without a person');
+          'anonymous row');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 1'), 0,
-   'and without a session');
+   'no sessions');
 sound();
 
 is_deeply([map { $_->{username} }
                @{ api('u2', GET => '/api/v1/user/?limit=9')->json->{results} }],
-          ['u3', 'u4'], 'nobody sees u1');
+          ['u3', 'u4'], 'u1 is not listed');
 is(api('u2', POST => '/api/v1/message/',
        { recipient => 'deleted-1', body => 'x' })->code, 404,
-   'nobody writes to what is left');
+   'no sends to the anonymous row');
 is_deeply([texts(api('u2', GET => '/api/v1/message/?target=deleted-1')
                      ->json->{results})], ['from u2'],
-          'u2 still has what u2 wrote');
+          'u2 keeps the sent message');
 is(api('u3', GET => '/api/v1/conversation/')->json->{results}[0]{user}, 'u2',
-   'u3 has nothing of u1');
-is(chatctl('erase u1 --yes --wait 0'), '', 'once more');
-like($Errors, qr/there is nobody called "u1"/, 'there is nobody');
+   'conversation of u3 with u1 is deleted');
+is(chatctl('erase u1 --yes --wait 0'), '', 'second erase');
+like($Errors, qr/no user has the name "u1"/, 'error');
 
-# the rest as well, later
+# erase the received messages later
 is(chatctl('erase deleted-1 --received --yes --wait 0'),
-   "Erased deleted-1: 1 messages are deleted, 1 conversations have none left.\n",
-   'what others wrote, too');
+   "Erased deleted-1: deleted 1 messages and 1 empty conversations.\n",
+   'received messages are deleted');
 is(scalar sql('SELECT COUNT(*) FROM chat_user WHERE id = 1'), 0,
-   'then the row goes');
+   'row is deleted');
 sound();
 
 
-=== erase: somebody to whom nobody wrote leaves nothing
+=== erase: a user without received messages
 --- given
 sql("INSERT INTO chat_user (username) VALUES ('deleted-4'), ('deleted-4-')");
 message(u4 => 'u2', 'x');
 --- then
-like(chatctl('erase u4 --wait 0 --yes'), qr/\AErased u4: 1 messages .*\n\z/,
-     'done');
+like(chatctl('erase u4 --wait 0 --yes'),
+     qr/\AErased u4: deleted 1 messages .*\n\z/,
+     'output');
 is(scalar sql('SELECT COUNT(*) FROM chat_user WHERE id = 4'), 0, 'no row');
 is(scalar sql('SELECT COUNT(*) FROM chat_conversation'), 0, 'no conversation');
 sound();
 
 
-=== erase: the name of what is left is one that nobody has
+=== erase: the anonymous name is unique
 --- given
 sql("INSERT INTO chat_user (username) VALUES ('Deleted-4'), ('deleted-4-')");
 message(u2 => 'u4', 'x');
 --- then
-like(chatctl('erase u4 --yes --wait 0'), qr/sent to "deleted-4--"/, 'it differs');
+like(chatctl('erase u4 --yes --wait 0'), qr/the recipient "deleted-4--"/,
+     'anonymous name');
 sound();
 
 
-=== erase: with what others wrote
+=== erase: with received messages
 --- then
 message(u1 => 'u2', 'x');
 message(u2 => 'u1', 'y');
 message(u2 => 'u3', 'of others');
 
-like(chatctl('erase u1 --received --yes --wait 0'), qr/\AErased u1: 2 mess.*\n\z/,
-     'both');
-is_deeply([sql('SELECT body FROM chat_message')], ['of others'], 'gone');
+like(chatctl('erase u1 --received --yes --wait 0'),
+     qr/\AErased u1: deleted 2 mess.*\n\z/,
+     'output');
+is_deeply([sql('SELECT body FROM chat_message')], ['of others'],
+          'remaining messages');
 is(scalar sql('SELECT COUNT(*) FROM chat_user WHERE id = 1'), 0,
-   'and the row of the account');
+   'row is deleted');
 sound();
 
 
@@ -652,11 +646,11 @@ for my $wrong ('erase', 'erase u1 --all', 'erase u1 --wait', 'erase u1 --wait x'
 }
 
 chatctl("erase 'u1;' --yes");
-is($Code, 1, 'no name');
-is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'nobody is gone');
+is($Code, 1, 'invalid name');
+is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'all users remain');
 
 
-=== erase: sessions end, sockets close, and what is cached is told no longer
+=== erase: sessions end, sockets close, lists omit cached messages
 --- server
 chat_session_check 1s;
 --- then
@@ -664,44 +658,45 @@ my $socket = web_socket('u1');
 my $id = api('u1', POST => '/api/v1/message/',
              { recipient => 'u2', body => 'x' })->json->{id};
 
-is($socket->{code}, 101, 'a socket');
+is($socket->{code}, 101, 'WebSocket');
 chatctl('erase u1 --yes --wait 2');
-is($Code, 0, 'erased') or Test::More::diag($Errors);
+is($Code, 0, 'exit status') or Test::More::diag($Errors);
 
-is(api('u1', GET => '/api/v1/session/')->code, 403, 'the session is over');
-ok(wait_until(sub { $socket->{closed} }, 15), 'the socket closes');
+is(api('u1', GET => '/api/v1/session/')->code, 403, 'session has ended');
+ok(wait_until(sub { $socket->{closed} }, 15), 'WebSocket is closed');
 
-# as README says: a message itself for ten minutes, by its id, to its people
-is(api('u2', GET => "/api/v1/message/$id/")->code, 200, 'from the zone');
-is(api('u3', GET => "/api/v1/message/$id/")->code, 404, 'to nobody else');
+# docs/operations.md: for ten minutes both users can fetch a message by id
+is(api('u2', GET => "/api/v1/message/$id/")->code, 200, 'cached message');
+is(api('u3', GET => "/api/v1/message/$id/")->code, 404, 'not for other users');
 is_deeply(api('u2', GET => '/api/v1/message/?after=0')->json->{results}, [],
-          'but in no list');
+          'not in lists');
 
 
-=== erase: beside sends, by all and to all
+=== erase: concurrent sends
 --- then
 mass(6000, 1);
 
 my $stop = keep_sending(u1 => 'u2', u2 => 'u1', u3 => 'u1', u3 => 'u2');
 my $erase = begin('erase u1 --yes --wait 0');
 
-ok(wait_until(sub { ended($erase) }, 60), 'it ends');
+ok(wait_until(sub { ended($erase) }, 60), 'erase ends');
 my $codes = $stop->();
 
-is($Code, 0, 'well') or Test::More::diag(Chat::read_file("$dir/output"));
+is($Code, 0, 'exit status') or Test::More::diag(Chat::read_file("$dir/output"));
 is(join(' ', grep { !/^(201|403|404)$/ } keys %$codes), '',
-   'stored, or there is nobody any more') or Test::More::diag(Test::More::explain($codes));
+   'sends succeed or are rejected')
+    or Test::More::diag(Test::More::explain($codes));
 
-# whom a worker still took for logged in may have sent on
+# workers may have accepted sends of cached sessions
 chatctl('erase deleted-1 --yes --wait 11');
 is(scalar sql('SELECT COUNT(*) FROM chat_message WHERE sender_id = 1'), 0,
-   'nothing by u1 is left');
+   'no message from u1');
 cmp_ok(scalar sql('SELECT COUNT(*) FROM chat_message WHERE recipient_id = 1'),
-       '>', 0, 'but what others wrote');
+       '>', 0, 'messages to u1 remain');
 sound();
 
 
-=== erase: a send under way is waited for
+=== erase: waits for a running send
 --- then
 my $other = connect_db();
 $other->begin_work;
@@ -711,14 +706,15 @@ $other->do("INSERT INTO chat_message (sender_id, recipient_id, created_at, body)
 my $erase = begin('erase u1 --yes --wait 0');
 
 settle(1.5);
-ok(!ended($erase), 'it waits');
+ok(!ended($erase), 'erase waits');
 $other->do('INSERT INTO chat_conversation (lo_id, hi_id, message_count,
                                            last_message_id, hi_unread)
             VALUES (1, 2, 1, LAST_INSERT_ID(), 1)');
 $other->commit;
 
-ok(wait_until(sub { ended($erase) }, 30), 'and ends');
-is($Code, 0, 'well') or Test::More::diag(Chat::read_file("$dir/output"));
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'with that message');
-is(scalar sql('SELECT COUNT(*) FROM chat_user WHERE id = 1'), 0, 'and u1');
+ok(wait_until(sub { ended($erase) }, 30), 'erase ends');
+is($Code, 0, 'exit status') or Test::More::diag(Chat::read_file("$dir/output"));
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'message is deleted');
+is(scalar sql('SELECT COUNT(*) FROM chat_user WHERE id = 1'), 0,
+   'user is deleted');
 sound();

@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# clients that leave, wholly or by half, and what must not stay behind
+# early disconnects: clients close their connection, or one side of it
 
 use File::Temp qw(tempdir);
 use Digest::SHA;
@@ -19,7 +19,7 @@ chmod 0755, $dir;
 
 our $h2 = "$dir/h2.sock";
 
-# post FROM, TO, BODY: a send as it is on the wire
+# post FROM, TO, BODY: a send, as bytes
 
 sub post {
     my ($from, $to, $body) = @_;
@@ -28,7 +28,7 @@ sub post {
                 json => qq({"recipient":"$to","body":"$body"}));
 }
 
-# get FROM, PATH: the same of a question
+# get FROM, PATH: a read, as bytes
 
 sub get {
     my ($from, $path) = @_;
@@ -36,7 +36,7 @@ sub get {
     return wire(GET => $path, as => $from);
 }
 
-# answers CLIENT, N: the status codes of its next N answers
+# answers CLIENT, N: status codes of its next N responses
 
 sub answers {
     my ($client, $n) = @_;
@@ -53,7 +53,7 @@ sub answers {
     return join ' ', $text =~ m{HTTP/1\.1 (\d+)}g;
 }
 
-# h2_post FROM, TO, BODY: a connection's beginning with a send on stream 1
+# h2_post FROM, TO, BODY: the start of a connection, with a send on stream 1
 
 sub h2_post {
     my ($from, $to, $body) = @_;
@@ -63,7 +63,7 @@ sub h2_post {
                         json => qq({"recipient":"$to","body":"$body"}));
 }
 
-# connections: how many nginx has open, but for the one that asks
+# connections: the number of open connections, except that of this request
 
 sub connections {
     my ($n) = api('', GET => '/status')->body =~ /Active connections: (\d+)/;
@@ -71,11 +71,11 @@ sub connections {
     return $n - 1;
 }
 
-# asked: one for each thing that can be asked, as wire() and h2_request() take
-# it; all messages are from u1 to u2.  What ends sessions or changes passwords
-# needs new ones each time, and so is a function.
+# all_requests: one request of each kind, as arguments of wire() and
+# h2_request(); all messages are from u1 to u2.  A request that ends sessions or
+# changes a password needs new ones each time, so it is a function.
 
-sub asked {
+sub all_requests {
     my $to = '/api/v1/message/';
     my @json = (json => '{"recipient":"u2","body":"x"}');
     my $login = '{"username":"u3","password":"correct horse"}';
@@ -111,10 +111,10 @@ sub asked {
         [POST => '/api/v1/session/', json => $login],
         [POST => '/login/', form => 'username=u3&password=correct+horse'],
         sub { [DELETE => '/api/v1/session/', as => session('u3')] },
-        # what is sent along changes nothing
+        # the body does not matter
         sub { [DELETE => '/api/v1/session/', as => session('u3'), @json] },
         sub { [GET => '/logout/', as => session('u3')] },
-        sub { [POST => '/api/v1/password/', as => person(),
+        sub { [POST => '/api/v1/password/', as => new_user(),
                json => '{"old_password":"correct horse",'
                        . '"new_password":"battery staple"}'] },
 
@@ -124,14 +124,14 @@ sub asked {
 }
 
 sub fresh {
-    my ($asked) = @_;
+    my ($request) = @_;
 
-    return ref $asked eq 'CODE' ? @{ $asked->() } : @$asked;
+    return ref $request eq 'CODE' ? @{ $request->() } : @$request;
 }
 
-# session WHO: a new one, with an open socket
+# session USER: a new session with an open socket
 
-our ($Number, @Sessions, @People);
+our ($Number, @Sessions, @Users);
 
 sub session {
     my ($who) = @_;
@@ -151,41 +151,41 @@ sub session {
     return $token;
 }
 
-# person: the session of a new one, who has another
+# new_user: a session of a new user with two sessions
 
 our $Cheap = crypt 'correct horse', '$y$jA.$saltsaltsalt';
 
-sub person {
+sub new_user {
     my $name = 'gone-' . $Number++;
 
     sql('INSERT INTO chat_user (username, password) VALUES (?, ?)', $name,
         $Cheap);
 
-    push @People, { name => $name, kept => session($name),
-                    other => session($name) };
+    push @Users, { name => $name, kept => session($name),
+                   other => session($name) };
 
-    return $People[-1]{kept};
+    return $Users[-1]{kept};
 }
 
-# given: a message, and hashes that many can be made of; one of more rounds than
-# the default is not dated, so that it stays, and one of less memory is cheap
+# given: a message and cheap hashes.  A hash with more rounds than the default
+# is not outdated, so it stays; with less memory it is cheap.
 
 sub given {
-    ($Number, @Sessions, @People) = (0);
+    ($Number, @Sessions, @Users) = (0);
     message(u1 => 'u2', 'first');
     set_password('u3', $Cheap);
 }
 
 our @Late = (20, 35, 50, 70, 100, 150, 250);
 
-# points ASKED: at which to leave, as [BYTES, SECONDS AFTER THEM].  Who has a
-# hash computed may go later; these come first, or it would be computed behind
-# those of all the others.
+# points REQUEST: when to disconnect, as [BYTES, SECONDS AFTER THEM].  Requests
+# that compute a hash may disconnect later.  They come first, because their
+# hashes would otherwise wait for all others.
 
 sub points {
-    my ($asked) = @_;
+    my ($request) = @_;
 
-    my $bytes = wire(fresh($asked));
+    my $bytes = wire(fresh($request));
     my $headers = index($bytes, "\r\n\r\n") + 4;
     my $length = length $bytes;
 
@@ -193,23 +193,23 @@ sub points {
         0, 1, 4, 12, 30, $headers / 2, $headers - 3, $headers - 1, $headers,
         $headers + 1, ($headers + $length) / 2, $length - 1;
 
-    return (map({ [wire(fresh($asked)), $_ && $_ / 1000] }
+    return (map({ [wire(fresh($request)), $_ && $_ / 1000] }
                 ($bytes =~ /password/ ? (undef, @Late) : ()),
                 0, 0.3, 0.6, 1, 1.5, 2, 3, 5, 8, 13),
-            map({ [substr(wire(fresh($asked)), 0, $_), 0.001 * rand 3] }
+            map({ [substr(wire(fresh($request)), 0, $_), 0.001 * rand 3] }
                 grep { $_ < $length } sort { $a <=> $b } keys %points));
 }
 
-# leave CONNECT, ROWS: each row is bytes to be sent, seconds after them (undef:
-# when there is an answer), and bytes sent before, whose answer comes first.
-# Many are under way at a time.
+# leave CONNECT, ROWS: disconnects.  A row has the bytes to send, seconds after
+# them (undef: after the response), and bytes to send before, whose response is
+# read first.  Many rows are in progress at a time.
 
 sub leave {
     my ($connect, @rows) = @_;
 
     my @open;
 
-    # reset_until N: the next ones, when their time has come, until N are left
+    # reset_until N: resets the next connections in time, until N are left
     my $reset_until = sub {
         my ($n) = @_;
 
@@ -244,15 +244,15 @@ sub leave {
     return scalar @rows;
 }
 
-# leave_h2 QUESTIONS: the same of HTTP/2, with whole connections and with single
-# streams.  What is asked is as of asked().  Who leaves as soon where all is slow,
-# as with sanitizers, has stored nothing.
+# leave_h2 REQUESTS: the same with HTTP/2, with whole connections and with
+# single streams.  REQUESTS are those of all_requests().  On a slow machine, as
+# with sanitizers, an immediate disconnect would store nothing.
 
 our @Send = [POST => '/api/v1/message/', as => 'u1',
              json => '{"recipient":"u2","body":"x"}'];
 
 sub leave_h2 {
-    my (@asked) = @_;
+    my (@requests) = @_;
 
     my $connect = sub { return IO::Socket::UNIX->new($h2) || die "$h2: $!" };
     my $cancel = sub { return frame(3, 0, 2 * $_[0] + 1, pack 'N', 8) };
@@ -264,16 +264,16 @@ sub leave_h2 {
         for 1 .. 5;
     my $slow = max(1, (time() - $begin) / 5 / 0.004);
 
-    for my $asked (@asked) {
-        my $one = sub { h2_begin() . h2_request(1, fresh($asked)) };
+    for my $request (@requests) {
+        my $one = sub { h2_begin() . h2_request(1, fresh($request)) };
         my ($all, $some) = (h2_begin(), h2_begin());
-        my @same = fresh($asked);
+        my @same = fresh($request);
         my $length = length $one->();
 
         for my $n (0 .. 9) {
             my $stream =
                 h2_request(2 * $n + 1,
-                           $n % 2 ? @same : fresh($asked[rand @asked]));
+                           $n % 2 ? @same : fresh($requests[rand @requests]));
 
             $all .= $stream;
             $some .= $stream . ($n % 3 ? '' : $cancel->($n));
@@ -292,7 +292,7 @@ sub leave_h2 {
 
     leave($connect, @rows);
 
-    # all streams are cancelled while they are answered
+    # all streams are cancelled during the responses
     for my $all (@late) {
         my $client = $connect->();
 
@@ -306,7 +306,8 @@ sub leave_h2 {
     return @rows + @late;
 }
 
-# listener: a socket of u2; nchan says that it is open a moment before it is
+# listener: a socket of u2; nchan reports it open a moment before it subscribes
+# it
 
 sub listener {
     my $socket = web_socket('u2');
@@ -316,20 +317,21 @@ sub listener {
     return $socket;
 }
 
-# told SOCKET: the ids that it was told, and whether one was told more than
-# twice: who leaves before nchan has taken a message has it announced again
+# notified SOCKET: the ids in its notifications, and how many of them were
+# received more than once
 
-sub told {
+sub notified {
     my ($socket) = @_;
 
     my %times;
     $times{$_}++ for map { /(\d+)/ } @{ $socket->{frames} };
 
     return (join(' ', sort { $a <=> $b } keys %times),
-            scalar grep { $_ > 2 } values %times);
+            scalar grep { $_ > 1 } values %times);
 }
 
-# sockets: how many of those of sessions are open; nothing but their end comes
+# sockets: the number of open sockets of sessions; they receive no
+# notifications
 
 sub sockets {
     for (@Sessions) {
@@ -341,9 +343,27 @@ sub sockets {
     return scalar grep { !$_->{closed} } @Sessions;
 }
 
-# all_or_nothing: each session is there, for the database, its socket and the
-# zone, or for none of them; and a password that was changed has ended the other
-# session of its person
+# report SESSIONS: their state, the responses other than 200 and 201, and the
+# module's messages in the log
+
+sub report {
+    my (@sessions) = @_;
+
+    my $log = Chat::read_file("$Test::Nginx::Util::ServRoot/logs/access.log");
+    my %count;
+
+    $count{"$1 $2"}++ while $log =~ m{"(\S+ \S+) HTTP/[\d.]+" (\d+)}g;
+
+    return join "\n",
+        map({ "$_->{token}: " . ($_->{there} ? 'a row' : 'no row')
+              . ($_->{closed} ? ', closed' : ', open') } @sessions),
+        map({ "$count{$_} times $_" }
+            grep { !/ 20[01]$/ } sort keys %count),
+        grep { /chat:|chat session/ } split /\n/, error_log();
+}
+
+# all_or_nothing: the row, the socket and the zone agree on whether a session
+# exists.  A changed password has ended the other session of its user.
 
 sub all_or_nothing {
     my (%there, @wrong);
@@ -360,7 +380,8 @@ sub all_or_nothing {
     };
 
     is(join(' ', map { $_->{token} } @wrong), '',
-       'a session ends with its socket');
+       'a session ends with its socket')
+        or diag(report(@wrong));
 
     my $client = dial();
 
@@ -368,7 +389,7 @@ sub all_or_nothing {
         send_all($client, get($_->{token}, '/api/v1/session/'));
         read_answer($client)->{code} != ($_->{there} ? 200 : 403);
     } @Sessions;
-    is(join(' ', map { $_->{token} } @wrong), '', 'for everybody');
+    is(join(' ', map { $_->{token} } @wrong), '', 'the API agrees');
     close $client;
 
     my %session = map { ($_->{token} => $_->{there}) } @Sessions;
@@ -377,61 +398,74 @@ sub all_or_nothing {
 
     @wrong = grep { !$session{ $_->{kept} }
                     || $session{ $_->{other} }
-                       != ($password{ $_->{name} } eq $Cheap) } @People;
-    is(join(' ', map { $_->{name} } @wrong), '', 'and as their password is');
+                       != ($password{ $_->{name} } eq $Cheap) } @Users;
+    is(join(' ', map { $_->{name} } @wrong), '',
+       'changed passwords have ended the other session');
 
-    # those that were cut off have not
-    cmp_ok(scalar(grep { !$_->{there} } @Sessions), '>', 0, 'some have ended');
+    # incomplete requests have not ended theirs
+    cmp_ok(scalar(grep { !$_->{there} } @Sessions), '>', 0,
+           'some sessions have ended');
     cmp_ok(scalar(grep { $_ ne $Cheap } values %password), '>', 0,
-           'some were changed');
+           'some passwords are changed');
 
     close $_->{socket} for splice @Sessions;
 }
 
-# all_is_well WORKERS, SOCKET, BEFORE: nobody has died, what is stored has been
-# told to SOCKET, nothing is left of the connections, and all kinds of requests
-# are answered.  A connection that is reset while nginx passes over the rest of
-# a refused body stays, on any page of nginx, for keepalive_timeout; so that is
-# short here.
+# all_is_well WORKERS, SOCKET, BEFORE: no worker has died, SOCKET was notified
+# of the stored messages, all connections are closed, and all kinds of requests
+# get a response.  nginx keeps a connection that is reset while it discards the
+# body of a rejected request for keepalive_timeout, which is therefore short.
 
 sub all_is_well {
     my ($workers, $socket, $before) = @_;
 
     ok(wait_until { connections() == $before + sockets() },
-       'no connection stays')
+       'all connections are closed')
         or diag(connections() . " and not $before + " . sockets());
 
     my @ids = sort { $a <=> $b }
                    sql('SELECT id FROM chat_message WHERE id > 1');
 
-    ok(wait_until { (told($socket))[0] eq "@ids" }, 'what is stored is told')
-        or diag((told($socket))[0] . " and not @ids");
-    settle();
-    is((told($socket))[1], 0, 'once, or twice');
+    ok(wait_until { (notified($socket))[0] eq "@ids" },
+       'stored messages are notified')
+        or diag((notified($socket))[0] . " and not @ids");
+    settle(1.5);
+    is((notified($socket))[1], 0, 'once');
     is(scalar sql('SELECT SUM(message_count) FROM chat_conversation'),
        @ids + 1, 'and counted');
 
     is_deeply([worker_pids()], $workers, 'the workers are the same');
-    is(exits(), '', 'none has died');
+    is(exits(), '', 'no worker has died');
     unlike(error_log(), qr/chat publish to|could not be published/,
-           'nchan has answered');
+           'nchan has responded');
 
     my @silent = grep { !talk($_, head => 1)->{code} }
                  grep { !m{\AGET /ws(?!.*^(Upgrade|Accept))}ms }
-                 map { wire(fresh($_)) } asked();
-    is("@silent", '', 'all requests are answered');
+                 map { wire(fresh($_)) } all_requests();
+    is("@silent", '', 'all requests get a response');
 
     all_or_nothing();
 
     return scalar @ids;
 }
 
+# The sockets of session() do not answer pings: nchan closes one after two
+# intervals.
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(change =>
+        's/(nchan_websocket_ping_interval +)30s;/${1}30m;/ or die;' . "\n"
+        . ($block->change // ''));
+});
+
 run_tests();
 
 
 __DATA__
 
-=== a client that closes its side only: answered, and told
+=== a send on a half-closed connection gets its response and is notified
 --- then
 my $socket = web_socket('u2');
 
@@ -448,11 +482,11 @@ shutdown $client, 1;
 settle();
 $other->rollback;
 
-is(answers($client, 1), '201', 'answered');
-ok(wait_until { @{ $socket->{frames} } }, 'told');
+is(answers($client, 1), '201', 'the send gets its response');
+ok(wait_until { @{ $socket->{frames} } }, 'the recipient is notified');
 
 
-=== the connection of one that closes its side ends
+=== a half-closed connection ends
 --- server
 location = /status { stub_status; }
 --- then
@@ -464,11 +498,11 @@ for my $client (@clients) {
     shutdown $client, 1;
 }
 
-ok(wait_until { connections() == $before }, 'all have ended')
+ok(wait_until { connections() == $before }, 'all connections have ended')
     or diag(connections());
 
 
-=== HTTP/2 connections that close before nchan has told leave nothing
+=== HTTP/2 connections that close before the response of nchan are freed
 --- server
 location = /status { stub_status; }
 --- change
@@ -476,11 +510,11 @@ s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 --- then
 my $before = connections();
 
-# channels belong to a worker each: what this one has to tell comes later
+# each channel belongs to a worker; the stopped worker publishes later
 my ($stopped) = worker_pids();
-kill 'STOP', $stopped;
+stop_worker($stopped);
 
-# all at once: the first may wake the worker that is stopped, and it alone
+# all at once: only the first may wake the stopped worker
 
 my @clients = map { IO::Socket::UNIX->new($h2) or die "$h2: $!" } 1 .. 4;
 
@@ -489,7 +523,7 @@ for my $n (1 .. 4) {
 
     $client->syswrite(h2_post("u$n", "u$n", 'x'));
     ok(wait_until { sql('SELECT COUNT(*) FROM chat_message') == $n },
-       'stored');
+       'the message is stored');
     settle();
     close $client;
 }
@@ -497,37 +531,39 @@ for my $n (1 .. 4) {
 settle();
 kill 'CONT', $stopped;
 
-ok(wait_until { connections() == $before }, 'no connection stays')
+ok(wait_until { connections() == $before }, 'all connections are closed')
     or diag(connections());
 
 
-=== a worker that does not answer another's publish holds nobody up for good
+=== a stopped worker does not delay sends and notifications of other workers
 --- then
+my @sockets = map { web_socket('u1') } 1 .. 16;
 my ($stopped) = worker_pids();
-kill 'STOP', $stopped;
+stop_worker($stopped);
 
 my @clients = map { dial() } 1 .. 4;
-my @sent;
+my (@sent, @notified);
 
 for my $n (1 .. 4) {
     my $client = $clients[$n - 1];
 
-    $client->syswrite(post("u$n", "u$n", 'x'));
+    $client->syswrite(post("u$n", 'u1', 'x'));
     push @sent, answers($client, 1);
 }
+
+ok(wait_until { @notified = grep { @{ $_->{frames} } == 4 } @sockets }, 'told');
 
 $clients[$_ - 1]->syswrite(get("u$_", '/api/v1/session/')) for 1 .. 4;
 my @next = map { answers($_, 1) } @clients;
 
+cmp_ok(scalar @notified, '<', 16, 'others are not');
 kill 'CONT', $stopped;
-
-is("@sent", '201 201 201 201', 'sends are answered');
-is("@next", '200 200 200 200', 'and what comes next on their connections');
---- error_log
-chat publish to "/chat/publish" failed with status 504
+ok(wait_until { 16 == grep { @{ $_->{frames} } == 4 } @sockets }, 'later');
+is("@sent", '201 201 201 201', 'sends get a response');
+is("@next", '200 200 200 200', 'as do the next requests');
 
 
-=== at each point of each request
+=== clients may disconnect at each point of each request
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -540,14 +576,14 @@ my $socket = listener();
 my $before = connections();
 my $left = 0;
 
-$left += leave(\&dial, map { points($_) } asked()) for 1 .. 3;
+$left += leave(\&dial, map { points($_) } all_requests()) for 1 .. 3;
 
-cmp_ok($left, '>', 2000, 'thousands have left') or diag($left);
+cmp_ok($left, '>', 2000, 'thousands of disconnects') or diag($left);
 cmp_ok(all_is_well(\@workers, $socket, $before), '>', 100,
-       'many sends were stored');
+       'many messages are stored');
 
 
-=== while it is looked up who is calling
+=== clients may disconnect during the session lookup
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -561,20 +597,20 @@ my @workers = worker_pids();
 my $socket = listener();
 my $before = connections();
 
-my $left = leave(\&dial, map { points($_) } asked());
+my $left = leave(\&dial, map { points($_) } all_requests());
 
-cmp_ok($left, '>', 700, 'hundreds have left') or diag($left);
+cmp_ok($left, '>', 700, 'hundreds of disconnects') or diag($left);
 cmp_ok(all_is_well(\@workers, $socket, $before), '>', 5,
-       'some sends were stored');
+       'some messages are stored');
 
 
-=== a log-out, or a change of password, that the database has begun
+=== a logout or password change is completed after a disconnect
 --- given
 given();
 --- then
 my @workers = worker_pids();
 my @ended = map { session('u3') } 1 .. 3;
-my @changed = map { person() } 1 .. 2;
+my @changed = map { new_user() } 1 .. 2;
 
 my $other = connect_db();
 $other->begin_work;
@@ -592,12 +628,12 @@ my @clients = map {
                        . '"new_password":"battery staple"}')
 } @changed;
 
-# when there are hashes, not before
+# disconnect after the hashes are computed
 ok(wait_until { !sql("SELECT COUNT(*) FROM chat_user
                       WHERE username LIKE 'gone-%' FOR UPDATE SKIP LOCKED") },
-   'passwords are changed');
+   'the database changes the passwords');
 
-# also one whose body is still to come
+# one with an incomplete body, too
 push @clients,
     $leaving->(DELETE => '/api/v1/session/', as => $ended[0]),
     $leaving->(GET => '/logout/', as => $ended[1]),
@@ -605,24 +641,24 @@ push @clients,
                headers => ['Content-Length: 9']);
 settle();
 
-# by half, then wholly
+# half-closed first, then closed
 shutdown $_, 1 for @clients;
 settle(0.1);
 reset_by_peer(@clients);
 settle();
 
 is(scalar sql("SELECT COUNT(*) FROM chat_user WHERE password = '$Cheap'"), 3,
-   'not yet committed');
+   'the changes are not committed yet');
 $other->rollback;
 
 ok(wait_until { sql('SELECT COUNT(*) FROM chat_session') == 4 + 2 },
-   'all is done');
+   'all changes are committed');
 all_or_nothing();
 is_deeply([worker_pids()], \@workers, 'the workers are the same');
-is(exits(), '', 'none has died');
+is(exits(), '', 'no worker has died');
 
 
-=== kept connections, and requests one behind the other
+=== keepalive connections and pipelined requests may disconnect
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -637,24 +673,24 @@ my $before = connections();
 my $first = get('u1', '/api/v1/session/');
 my @rows;
 
-for my $asked (asked()) {
-    push @rows, map({ [@$_, $first] } points($asked));
+for my $request (all_requests()) {
+    push @rows, map({ [@$_, $first] } points($request));
 
-    # behind others, and before them
+    # after other requests, and before them
     push @rows, map({ [$first . post('u1', 'u2', 'x') . $_->[0], $_->[1]] }
-                    points($asked));
-    push @rows, map({ [wire(fresh($asked)) . post('u1', 'u2', 'x') . $first
-                       . wire(fresh($asked)), 0.001 * $_ * $_] } 0 .. 9);
+                    points($request));
+    push @rows, map({ [wire(fresh($request)) . post('u1', 'u2', 'x') . $first
+                       . wire(fresh($request)), 0.001 * $_ * $_] } 0 .. 9);
 }
 
 my $left = leave(\&dial, @rows);
 
-cmp_ok($left, '>', 1500, 'thousands have left') or diag($left);
+cmp_ok($left, '>', 1500, 'thousands of disconnects') or diag($left);
 cmp_ok(all_is_well(\@workers, $socket, $before), '>', 100,
-       'many sends were stored');
+       'many messages are stored');
 
 
-=== HTTP/2, whole connections and single streams
+=== HTTP/2 connections and streams may be closed at any point
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -669,16 +705,16 @@ my @workers = worker_pids();
 my $socket = listener();
 my $before = connections();
 
-# but for who listens, below
-my @asked = grep { (fresh($_))[1] ne '/ws' } asked();
+# sockets and streams of notifications follow below
+my @requests = grep { (fresh($_))[1] ne '/ws' } all_requests();
 
-cmp_ok(leave_h2(@asked), '>', 1000, 'thousands have left');
-# a slow machine is left before it has stored
+cmp_ok(leave_h2(@requests), '>', 1000, 'thousands of disconnects');
+# on a slow machine, many disconnect before the message is stored
 cmp_ok(all_is_well(\@workers, $socket, $before), '>', 30,
-       'many sends were stored');
+       'many messages are stored');
 
 
-=== HTTP/2, who listens
+=== HTTP/2 subscribers may disconnect at any point
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -690,24 +726,25 @@ my @workers = worker_pids();
 my $socket = listener();
 my $before = connections();
 
-my @asked = ([GET => '/ws', as => 'u3',
-              headers => ['Accept: text/event-stream']],
-             [GET => '/ws', as => 'u3'], @Send);
+my @requests = ([GET => '/ws', as => 'u3',
+                 headers => ['Accept: text/event-stream']],
+                [GET => '/ws', as => 'u3'], @Send);
 
-cmp_ok(leave_h2(@asked) + leave_h2(@asked), '>', 100, 'many have left');
+cmp_ok(leave_h2(@requests) + leave_h2(@requests), '>', 100, 'many disconnects');
 
-# sends may still be under way
+# sends may still be in progress
 my @ids;
 
 ok(wait_until { @ids = sql('SELECT id FROM chat_message ORDER BY id');
-                (told($socket))[0] eq "@ids" }, 'what is stored is told');
+                (notified($socket))[0] eq "@ids" },
+   'stored messages are notified');
 ok(wait_until { sql('SELECT SUM(message_count) FROM chat_conversation')
                 == sql('SELECT COUNT(*) FROM chat_message') }, 'and counted');
 is_deeply([worker_pids()], \@workers, 'the workers are the same');
-is(exits(), '', 'none has died');
+is(exits(), '', 'no worker has died');
 
 
-=== HTTP/2, nothing stays of who listened
+=== HTTP/2 subscribers that disconnect leave no connection
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -721,11 +758,11 @@ leave_h2([GET => '/ws', as => 'u3',
           headers => ['Accept: text/event-stream']],
          [GET => '/ws', as => 'u3']) for 1 .. 4;
 
-ok(wait_until { connections() == $before }, 'no connection stays')
+ok(wait_until { connections() == $before }, 'all connections are closed')
     or diag(connections() . " and not $before");
 
 
-=== all at once, while their sends wait for the database
+=== clients may disconnect at once while their sends wait for the database
 --- server
 location = /status { stub_status; }
 keepalive_timeout 2s;
@@ -754,8 +791,10 @@ for (1 .. 20) {
 settle();
 reset_by_peer(@clients);
 settle();
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'nothing is stored yet');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1,
+   'no message is stored yet');
 $other->rollback;
 
-ok(wait_until { sql('SELECT COUNT(*) FROM chat_message') == 61 }, 'all are');
+ok(wait_until { sql('SELECT COUNT(*) FROM chat_message') == 61 },
+   'all messages are stored');
 all_is_well(\@workers, $socket, $before);

@@ -2,7 +2,7 @@
 #
 # Copyright (C) ngx_chat contributors
 #
-# nginx's configure finds what the module needs, or says what it misses
+# configure finds the required libraries or reports those that are missing
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ my $library = $family eq 'mysql' ? '-lmysqlclient' : '-lmariadb';
 system("cp -r /usr/share/nginx/src $dir/nginx") == 0
     or die "cannot copy nginx's headers\n";
 
-# a system on which nothing tells where the libraries are
+# a system without information on the location of libraries
 
 mkdir "$dir/bin";
 
@@ -35,7 +35,7 @@ delete $ENV{NGX_CHAT_MYSQL_CONFIG};
 $ENV{PATH} = "$dir/bin:$ENV{PATH}";
 
 
-# configure OPTIONS: its exit status, 0 or 1, and what it said
+# configure OPTIONS: its exit code, 0 or 1, and its output
 
 sub configure {
     my ($options) = @_;
@@ -49,18 +49,21 @@ sub configure {
 
 
 my ($status, $said) = configure('');
-is($status, 1, 'an nginx without threads');
-like($said, qr/^\.\/configure: error: .*: add --with-threads\.$/m, 'told');
+is($status, 1, 'configure rejects an nginx without threads');
+like($said, qr/^\.\/configure: error: .*: add --with-threads\.$/m,
+     'and reports it');
 
 ($status, $said) = configure('--with-threads');
-is($status, 1, 'no client library');
-like($said, qr/error: ngx_chat needs the client library .*libmariadb-dev/,
-     'told');
+is($status, 1, 'configure rejects a missing client library');
+like($said, qr/error: ngx_chat requires the client library .*libmariadb-dev/,
+     'and reports it');
 
 ($status, $said) = configure('--with-threads --with-cc-opt='
                              . "-I/usr/include/$family");
-is($status, 0, 'a client library that flags lead to') or diag($said);
-like($said, qr/client library \(\Q$library\E\) \.\.\. found/, 'found by them');
+is($status, 0,
+   'configure accepts a client library in the include path') or diag($said);
+like($said, qr/client library \(\Q$library\E\) \.\.\. found/,
+     'the library is found');
 like(`cat $dir/nginx/objs/Makefile`, qr/\Q$library\E/, 'and linked');
 
 done_testing();

@@ -2,15 +2,16 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# where an unsafe request with a cookie may come from
+# same-origin check of unsafe requests with a cookie
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Wire ();
 
-our $Foreign = '{"detail":"CSRF Failed: request from a foreign origin."}';
+our $Foreign = '{"detail":"CSRF Failed: cross-origin request."}';
 
-# send_with HEADERS: the status of a send with the cookie; the Host is that of
-# url()
+# send_with HEADERS: returns the status of a send with the cookie; Host is that
+# of url()
 
 sub send_with {
     my (%headers) = @_;
@@ -18,7 +19,7 @@ sub send_with {
     my $res = api('u1', POST => '/api/v1/message/',
                   { recipient => 'u2', body => 'x' }, %headers);
 
-    is($res->body, $Foreign, 'the reason') if $res->code == 403;
+    is($res->body, $Foreign, 'with the reason') if $res->code == 403;
 
     return $res->code;
 }
@@ -28,19 +29,19 @@ run_tests();
 
 __DATA__
 
-=== none of the headers: no browser
+=== a request without any of the headers is accepted
 --- then
-is(send_with(), 201, 'sent');
+is(send_with(), 201, 'the send succeeds');
 
 
-=== Sec-Fetch-Site
+=== Sec-Fetch-Site must be same-origin or none
 --- then
 is(send_with('Sec-Fetch-Site' => $_->[0]), $_->[1], $_->[0])
     for ['same-origin', 201], ['none', 201], ['same-site', 403],
         ['cross-site', 403], ['x', 403];
 
 
-=== Origin
+=== Origin must match Host
 --- then
 my $own = url('');
 my ($port) = $own =~ /(\d+)$/;
@@ -60,7 +61,7 @@ is(send_with(Origin => $_->[0]), $_->[1], $_->[0])
         ['x', 403];
 
 
-=== Referer, when there is nothing else
+=== Referer is checked if there is no other header
 --- then
 my $own = url('');
 
@@ -71,19 +72,19 @@ is(send_with(Referer => $_->[0]), $_->[1], $_->[0])
         ["https://evil.example/?$own/", 403];
 
 
-=== Sec-Fetch-Site counts before Origin, Origin before Referer
+=== Sec-Fetch-Site takes precedence over Origin, and Origin over Referer
 --- then
 my $own = url('');
 
 is(send_with('Sec-Fetch-Site' => 'cross-site', Referer => "$own/"), 403,
    'cross-site');
 is(send_with(Origin => 'https://evil.example', Referer => "$own/"), 403,
-   'a foreign Origin');
+   'a cross-origin Origin');
 is(send_with(Origin => $own, Referer => 'https://evil.example/'), 201,
-   'an Origin of its own');
+   'a same-origin Origin');
 
 
-=== the Host names the site, whatever its case
+=== Host is compared ignoring case
 --- as: u1
 --- type: json
 --- more_headers
@@ -97,7 +98,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"x"}
 
 
-=== chat_allowed_origins
+=== chat_allowed_origins allows other origins
 --- server
 chat_allowed_origins https://app.example.org http://other.example:81;
 --- then
@@ -111,7 +112,7 @@ is(send_with(Origin => $_->[0], 'Sec-Fetch-Site' => 'cross-site'), $_->[1],
         ['https://evil.example', 403];
 
 
-=== nothing is stored
+=== a rejected send is not stored
 --- as: u1
 --- type: json
 --- more_headers
@@ -121,14 +122,14 @@ POST /api/v1/message/
 {"recipient":"u2","body":"x"}
 --- error_code: 403
 --- response_body chomp
-{"detail":"CSRF Failed: request from a foreign origin."}
+{"detail":"CSRF Failed: cross-origin request."}
 --- response_headers
 Content-Type: application/json
 --- then
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'no message');
 
 
-=== reading is allowed
+=== cross-origin reads are allowed
 --- as: u1
 --- more_headers
 Origin: https://evil.example
@@ -141,7 +142,7 @@ GET /api/v1/message/
 ! Access-Control-Allow-Origin
 
 
-=== OPTIONS promises nothing to other sites
+=== OPTIONS does not allow cross-origin requests
 --- as: u1
 --- more_headers
 Origin: https://evil.example
@@ -152,7 +153,7 @@ OPTIONS /api/v1/message/
 ! Access-Control-Allow-Origin
 
 
-=== a bearer token cannot be borrowed
+=== requests with a bearer token are not checked
 --- type: json
 --- more_headers eval
 'Authorization: Bearer ' . Chat::token('u1') . "\n"
@@ -165,29 +166,33 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"x"}
 
 
-=== a foreign page cannot end the session
+=== a cross-origin logout is rejected
 --- then
 my $res = api('u1', DELETE => '/api/v1/session/', undef,
               'Sec-Fetch-Site' => 'cross-site');
 
-is($res->code, 403, 'refused');
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'it goes on');
+is($res->code, 403, 'the logout is rejected');
+is(api('u1', GET => '/api/v1/session/')->code, 200,
+   'the session is still valid');
 
 
-=== nor mark anything read, nor change the password
+=== cross-origin read marks and password changes are rejected
 --- given
 message(u2 => 'u1', 'x');
 --- then
 is(api('u1', POST => '/api/v1/conversation/u2/read', { id => 1 },
-       'Sec-Fetch-Site' => 'cross-site')->body, $Foreign, 'refused');
-is(scalar sql('SELECT lo_unread FROM chat_conversation'), 1, 'unread');
+       'Sec-Fetch-Site' => 'cross-site')->body, $Foreign,
+       'the mark is rejected');
+is(scalar sql('SELECT lo_unread FROM chat_conversation'), 1,
+   'the message is still unread');
 
 is(api('u1', POST => '/api/v1/password/',
        { old_password => 'correct horse', new_password => 'battery staple' },
-       'Sec-Fetch-Site' => 'cross-site')->body, $Foreign, 'refused');
+       'Sec-Fetch-Site' => 'cross-site')->body, $Foreign,
+       'the password change is rejected');
 
 
-=== nor log in by the API
+=== a cross-origin login by the API is rejected
 --- type: json
 --- more_headers
 Origin: https://evil.example
@@ -196,6 +201,67 @@ POST /api/v1/session/
 {"username":"u1","password":"correct horse"}
 --- error_code: 403
 --- response_body chomp
-{"detail":"CSRF Failed: request from a foreign origin."}
+{"detail":"CSRF Failed: cross-origin request."}
 --- response_headers
 ! Set-Cookie
+
+
+=== default ports are ignored in comparisons
+--- server
+chat_allowed_origins https://app.example:443 http://dev.example;
+--- then
+my @cases = (
+    ['h:80', Origin => 'http://h', 204], ['h', Origin => 'http://h:80', 204],
+    ['h:80', Origin => 'http://h:80', 204],
+    ['h:443', Origin => 'https://h', 204],
+    ['h', Origin => 'https://h:443', 204], ['H:80', Origin => 'HTTP://h', 204],
+    ['h:80', Referer => 'http://h/x:y', 204],
+    ['h', Referer => 'http://h:80/', 204],
+    ['[::1]:80', Origin => 'http://[::1]', 204],
+    ['h', Origin => 'https://app.example', 204],
+    ['h', Origin => 'https://app.example:443', 204],
+    ['h', Origin => 'http://dev.example:80', 204],
+
+    ['h:80', Origin => 'http://h:8080', 403],
+    ['h:443', Origin => 'http://h', 403], ['h', Origin => 'http://h:443', 403],
+    ['h:80', Origin => 'https://h', 403], ['h', Origin => 'https://h:80', 403],
+    ['h:8080', Origin => 'http://h', 403], ['h:80', Origin => 'http://h:', 403],
+    ['h', Origin => 'http://h:080', 403], ['h', Origin => ':80', 403],
+    ['h', Origin => 'http://app.example', 403],
+    ['h', Origin => 'http://:80', 403],
+);
+
+for my $case (@cases) {
+    my ($host, $name, $value, $code) = @$case;
+    my $answer = Chat::Wire::talk(
+        "DELETE /api/v1/session/ HTTP/1.1\r\nHost: $host\r\n$name: $value\r\n"
+        . 'Cookie: sessionid=' . token('u1') . "\r\nConnection: close\r\n\r\n");
+
+    is($answer->{code}, $code, "$host, $name: $value");
+    add_session('u1') if $answer->{code} == 204;
+}
+
+
+=== a page loaded over http gets a specific error if https is required
+--- server
+chat_cookie sessionid secure=on;
+--- then
+my $ask = sub {
+    return api('', DELETE => '/api/v1/session/', undef, @_,
+               Cookie => '__Host-sessionid=' . token('u1'));
+};
+my $insecure = '{"detail":"CSRF Failed: the page was loaded over http, but its '
+               . 'session cookie requires https."}';
+my ($host) = url('') =~ m{//(.*)};
+
+for my $header (['Origin', "http://$host"], ['Referer', "http://$host/x"]) {
+    my $res = $ask->(@$header);
+    is($res->code, 403, $header->[0]);
+    is($res->body, $insecure, 'with the reason');
+}
+
+like($ask->(Origin => 'http://other')->body, qr/cross-origin/,
+     'another origin');
+like(error_log(), qr/loaded over http, while the session cookie requires https/,
+     'the log reports it');
+is($ask->(Origin => "https://$host")->code, 204, 'an https origin is accepted');

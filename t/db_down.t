@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# the database is not there, or goes away and comes back
+# an unavailable database, and its return
 
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
@@ -21,8 +21,8 @@ sub list {
     return api('u1', GET => '/api/v1/message/');
 }
 
-# A port that answers nobody, as a host that is off: its listener accepts
-# nothing, and has as many connections waiting as it may.
+# A port that does not respond, like a host that is down: its listener accepts
+# no connection, and its queue is full.
 
 our $mute = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
     or die "listen: $!\n";
@@ -37,39 +37,42 @@ run_tests();
 
 __DATA__
 
-=== down when nginx starts: other things are served, chat says 503
+=== nginx starts without the database and returns 503 for chat only
 --- workers: 1
 --- given
 $proxy->refuse;
 --- change
 s{unix:[^ ]+}{unix:$socket};
 --- then
-is(api('', GET => '/up')->code, 200, 'the rest of the site');
+is(api('', GET => '/up')->code, 200, 'the rest of the site works');
 
 for (1 .. 10) {
     my $start = time;
     my $res = list();
 
-    is($res->code, 503, 'chat');
-    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'later');
-    like($res->body, qr/^\{"detail":"[^"]+"\}$/, 'why');
-    ok(time - $start < 0.5, 'at once');
+    is($res->code, 503, 'an API request gets a 503');
+    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/,
+         'with Retry-After');
+    like($res->body, qr/^\{"detail":"[^"]+"\}$/, 'with the reason');
+    ok(time - $start < 0.5, 'without delay');
 }
 
 for my $path ('/', '/ws') {
     my $res = api('u1', GET => $path);
 
     is($res->code, 503, $path);
-    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'later');
+    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/,
+         'with Retry-After');
 }
 
 $proxy->pass;
 
-ok(wait_until(sub { list()->code == 200 }, 4), 'back by itself');
-like(error_log(), qr/\[notice\].* chat: the database is back/, 'and says so');
+ok(wait_until(sub { list()->code == 200 }, 4), 'requests succeed again');
+like(error_log(), qr/\[notice\].* chat: the database is available again/,
+     'and the log reports it');
 
 
-=== a server that does not answer: the others of the worker do
+=== a server that does not respond does not delay other requests
 --- workers: 1
 --- change
 s{unix:[^ ]+}{'127.0.0.1:' . $mute->sockport}e;
@@ -84,18 +87,18 @@ request('u1', GET => '/api/v1/message/')
 
 until (defined $code || time - $start > 5) {
     my $begin = time;
-    is(api('', GET => '/up')->code, 200, 'the rest of the site');
+    is(api('', GET => '/up')->code, 200, 'the rest of the site works');
     push @up, time - $begin;
     settle(0.1);
 }
 
 is($code, 503, 'no database');
-cmp_ok(time - $start, '<', 2, 'in time');
-cmp_ok((sort { $b <=> $a } @up)[0], '<', 0.5, 'nobody else has waited');
-like(error_log(), qr/out of reach: timed out/, 'the log says why');
+cmp_ok(time - $start, '<', 2, 'within the timeout');
+cmp_ok((sort { $b <=> $a } @up)[0], '<', 0.5, 'no other request waits');
+like(error_log(), qr/is unavailable: timed out/, 'the log reports the reason');
 
 
-=== a server that does not answer, and one that does
+=== the second server is used if the first one does not respond
 --- workers: 1
 --- given
 $proxy->pass;
@@ -105,13 +108,13 @@ s{unix:([^ ]+)}{'127.0.0.1:' . $mute->sockport . " unix:$socket"}e;
 chat_db_connect_timeout 500ms;
 --- then
 my $start = time;
-is(list()->code, 200, 'by the second');
-cmp_ok(time - $start, '<', 2, 'in time');
-like(error_log(), qr/is left for "unix:\Q$socket\E": timed out/,
-     'the log says why');
+is(list()->code, 200, 'a response from the second server');
+cmp_ok(time - $start, '<', 2, 'within the timeout');
+like(error_log(), qr/failover from database server "\S+" to "unix:\Q$socket\E": timed out/,
+     'the log reports the reason');
 
 
-=== every endpoint, for somebody who is known and for somebody who is not
+=== every endpoint returns 503, with and without a cached session
 --- given
 $proxy->pass;
 --- change
@@ -132,7 +135,7 @@ my @requests = (
     [GET => '/chat/status/ready'],
 );
 
-# u1's session is in the zone, u2's is not
+# the session of u1 is in the zone, that of u2 is not
 is(api('u1', GET => '/api/v1/session/')->code, 200, 'known') for 1 .. 4;
 $proxy->refuse;
 
@@ -140,7 +143,8 @@ sub down {
     my ($who, $name, $res) = @_;
 
     is($res->code, 503, "$who: $name");
-    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'later');
+    like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/,
+         'with Retry-After');
 }
 
 for my $request (@requests) {
@@ -156,13 +160,13 @@ for my $method (qw(GET HEAD OPTIONS POST PUT DELETE)) {
          api('u2', $method, '/api/v1/no/such/path/'));
 }
 
-down('', 'the log-in form',
+down('', 'the login form',
      Mojo::UserAgent->new->post(url('/login/') => form => $login)->res);
-down('u1', 'the log-out link', api('u1', GET => '/logout/'));
+down('u1', 'the logout link', api('u1', GET => '/logout/'));
 down('u2', $_, api('u2', GET => $_)) for '/', '/ws';
 
 
-=== it is told once that the database is down
+=== an unavailable database is logged once
 --- workers: 1
 --- given
 $proxy->refuse;
@@ -172,31 +176,31 @@ s{unix:[^ ]+}{unix:$socket};
 my $end = time + 1;
 
 while (time < $end) {
-    is(list()->code, 503, 'down');
+    is(list()->code, 503, 'unavailable');
     select undef, undef, undef, 0.05;
 }
 
-my @told = error_log() =~ /\[(?:warn|error|crit|alert|emerg)\].* chat: .*/g;
-is(scalar @told, 1, 'one line') or diag(join "\n", @told);
-like($told[0], qr/out of reach: .*\Q$socket\E/, 'which says what it is');
+my @logged = error_log() =~ /\[(?:warn|error|crit|alert|emerg)\].* chat: .*/g;
+is(scalar @logged, 1, 'one line') or diag(join "\n", @logged);
+like($logged[0], qr/is unavailable: .*\Q$socket\E/, 'with the reason');
 
 
-=== down for a moment, with connections open
+=== requests succeed after a short outage with open connections
 --- given
 $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
 --- then
-is(list()->code, 200, 'up') for 1 .. 10;
+is(list()->code, 200, 'available') for 1 .. 10;
 
 $proxy->refuse;
-is(list()->code, 503, 'down') for 1 .. 10;
+is(list()->code, 503, 'unavailable') for 1 .. 10;
 
 $proxy->pass;
-ok(wait_until(sub { list()->code == 200 }, 4), 'up again');
+ok(wait_until(sub { list()->code == 200 }, 4), 'available again');
 
 
-=== sends of unknown outcome, and then no database to ask about them
+=== workers survive an outage while sends have an unknown outcome
 --- workers: 1
 --- given
 $proxy->pass;
@@ -223,51 +227,52 @@ sub send_all {
 my @pids = worker_pids();
 my $u2 = web_socket('u2');
 send_all(0);
-is("@codes", '201', 'they are known');
+is("@codes", '201', 'the users are in the zone');
 
 $proxy->hold;
 send_all(1 .. 8);
-is("@codes", join(' ', (503) x 8), 'nobody knows');
+is("@codes", join(' ', (503) x 8), 'the outcome is unknown');
 
-# those that see to it look every second
+# the outbox is checked every second
 $proxy->refuse;
 settle(2.5);
-is(list()->code, 503, 'down');
-is(join(' ', worker_pids()), "@pids", 'the worker lives');
+is(list()->code, 503, 'unavailable');
+is(join(' ', worker_pids()), "@pids", 'the same workers run');
 
 $proxy->pass;
-ok(wait_until(sub { list()->code == 200 }, 4), 'up');
+ok(wait_until(sub { list()->code == 200 }, 4), 'available');
 my @stored = sql("SELECT id FROM chat_message WHERE body LIKE 'text %'");
 ok(wait_until(sub { @{ $u2->{frames} } >= @stored }, 5),
-   'what was stored is announced');
+   'stored messages are notified');
 
 
-=== connections that ended while nobody used them
+=== closed idle connections are replaced
 --- given
 $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
 --- then
-is(list()->code, 200, 'open') for 1 .. 20;
+is(list()->code, 200, 'available') for 1 .. 20;
 
 my $opened = $proxy->cut;
-is(list()->code, 200, 'nobody notices') for 1 .. 20;
-ok($proxy->opened > $opened, 'there are new ones');
+is(list()->code, 200, 'requests do not fail') for 1 .. 20;
+ok($proxy->opened > $opened, 'new connections are opened');
 
 
-=== the session is not lost with the database
+=== sessions survive an outage of the database
 --- given
 $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'up') for 1 .. 5;
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'available') for 1 .. 5;
 
 $proxy->refuse;
 select undef, undef, undef, 2.5;
-isnt(api('u1', GET => '/api/v1/session/')->code, 403, 'down, not logged out')
+isnt(api('u1', GET => '/api/v1/session/')->code, 403,
+     'unavailable, but not logged out')
     for 1 .. 5;
 
 $proxy->pass;
 ok(wait_until(sub { api('u1', GET => '/api/v1/session/')->code == 200 }, 4),
-   'up');
+   'available');

@@ -2,13 +2,14 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# Several servers in chat_db: here two ways to the same one, so that what goes
-# where can be told.  A cluster is in galera.t.
+# Several servers in chat_db: here two proxies of one server, which show the
+# server in use.  galera.t tests a cluster.
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
+use Chat::Busy qw(slowness);
 use Chat::Proxy;
 
 my $dir = tempdir(CLEANUP => 1);
@@ -21,7 +22,7 @@ our $time = 'chat_db_timeout 3s; chat_db_connect_timeout 500ms;';
 
 our $number = 0;
 
-# sends N: the statuses of as many sends, one after the other
+# sends N: the statuses of N sends, one after the other
 
 sub sends {
     my ($n) = @_;
@@ -45,7 +46,7 @@ sub burst {
 }
 
 
-# at_once N, SUB: the statuses of N requests that SUB begins
+# at_once N, SUB: the statuses of N requests that SUB starts
 
 sub at_once {
     my ($n, $begin) = @_;
@@ -61,17 +62,17 @@ sub at_once {
 }
 
 
-# stored: all that was sent, once
+# stored: each message is stored once
 
 sub stored {
     my ($count) = sql('SELECT COUNT(DISTINCT body) FROM chat_message');
     my ($all) = sql('SELECT COUNT(*) FROM chat_message');
 
-    is("$count $all", "$number $number", 'all is stored, once');
+    is("$count $all", "$number $number", 'each message is stored once');
 }
 
 
-sub told {
+sub logged {
     my ($pattern) = @_;
 
     return scalar(() = error_log() =~ /$pattern/g);
@@ -82,7 +83,7 @@ run_tests();
 
 __DATA__
 
-=== the first that works, by all workers, until it fails
+=== all workers use the first server until it fails
 --- http eval: $::time
 --- change
 s{unix:\S+ user=}{unix:$first unix:$second user=};
@@ -91,31 +92,34 @@ $number = 0;
 $_->pass for $one, $two;
 --- then
 my $before = $two->opened;
-is(sends(20), join(' ', (201) x 20), 'all well');
-cmp_ok($two->opened, '==', $before, 'nobody asks the second');
+is(sends(20), join(' ', (201) x 20), 'all sends succeed');
+cmp_ok($two->opened, '==', $before, 'the second server is not used');
 
 $one->refuse;
 my $begin = time;
-is(burst(20), join(' ', (201) x 20), 'the first is gone: no send fails');
-cmp_ok(time - $begin, '<', 2, 'nor waits for long');
+is(burst(20), join(' ', (201) x 20),
+   'no send fails when the first server fails');
+cmp_ok(time - $begin, '<', 2, 'or waits long');
 is(sends(20), join(' ', (201) x 20), 'nor later');
-cmp_ok($two->opened, '>', $before, 'the second is asked');
-like(error_log(), qr/\[error\].* server "unix:\S+1.sock" is left for "unix:\S+2.sock": .*error 2002/,
-     'the log says so');
+cmp_ok($two->opened, '>', $before, 'the second server is used');
+like(error_log(), qr/\[error\].* failover from database server "unix:\S+1.sock" to "unix:\S+2.sock": .*error 2002/,
+     'the log reports it');
 
 $one->pass;
 my $opened = $one->opened;
 settle(2.5);
-is(sends(20), join(' ', (201) x 20), 'the first is back');
-is($one->opened, $opened, 'and is left alone');
+is(sends(20), join(' ', (201) x 20),
+   'sends succeed when the first server returns');
+is($one->opened, $opened, 'without it');
 
 $two->refuse;
-is(burst(20), join(' ', (201) x 20), 'until the second is gone');
-cmp_ok($one->opened, '>', $opened, 'then it is asked');
+is(burst(20), join(' ', (201) x 20),
+   'sends succeed when the second server fails');
+cmp_ok($one->opened, '>', $opened, 'with the first server');
 stored();
 
 
-=== an answer that is lost on the way: tried on the other, stored once
+=== a send whose response is lost is retried on the other server and stored once
 --- http eval: $::time
 --- workers: 1
 --- change
@@ -124,15 +128,15 @@ s{unix:\S+ user=}{unix:$first unix:$second user=};
 $number = 0;
 $_->pass for $one, $two;
 --- then
-is(sends(1), '201', 'all well');
+is(sends(1), '201', 'all sends succeed');
 
-# the answer of the send is lost with the server
+# the response to the send is lost
 $one->swallow;
-is(sends(1), '201', 'sent');
+is(sends(1), '201', 'the send succeeds');
 stored();
 
 
-=== hung: left when it does not even say hello
+=== a server that does not send a greeting is replaced
 --- http eval: $::time
 --- change
 s{unix:\S+ user=}{unix:$first unix:$second user=};
@@ -142,13 +146,14 @@ $two->pass;
 $one->hold;
 --- then
 is(sends(20), join(' ', (201) x 20), 'no send fails');
-like(error_log(), qr/1.sock" is left for "unix:\S+2.sock": timed out/, 'told');
-cmp_ok(told('\[error\].* is left for'), '<=', 2, 'once by each worker');
+like(error_log(), qr/1.sock" to "unix:\S+2.sock": timed out/,
+     'the log reports it');
+cmp_ok(logged('\[error\].* failover from'), '<=', 2, 'once per worker');
 $one->pass;
 stored();
 
 
-=== none is left: 503, then the first that comes back
+=== without any server, requests get 503 until the first one returns
 --- http eval: $::time
 --- change
 s{unix:\S+ user=}{unix:$first unix:$second user=};
@@ -156,16 +161,16 @@ s{unix:\S+ user=}{unix:$first unix:$second user=};
 $number = 0;
 $_->pass for $one, $two;
 --- then
-is(sends(4), '201 201 201 201', 'all well');
+is(sends(4), '201 201 201 201', 'all sends succeed');
 $_->refuse for $one, $two;
 settle(0.5);
 
 for (1 .. 10) {
     my $begin = time;
     my $res = api('u1', GET => '/api/v1/message/');
-    is($res->code, 503, 'none');
-    like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
-    cmp_ok(time - $begin, '<', 1, 'at once');
+    is($res->code, 503, 'no server');
+    like($res->headers->header('Retry-After'), qr/^[1-9]/, 'with Retry-After');
+    cmp_ok(time - $begin, '<', slowness(), 'without delay');
 }
 
 $two->pass;
@@ -173,13 +178,36 @@ ok(wait_until(sub {
     3 == grep { $_ eq join ' ', (200) x 16 }
          map { at_once(16, sub { request('u1', GET => '/api/v1/message/') }) }
          1 .. 3
-}, 8), 'the second is back, for all workers');
-is(sends(8), join(' ', (201) x 8), 'for sends, too');
+}, 8), 'all workers use the second server again');
+is(sends(8), join(' ', (201) x 8), 'also for sends');
 $one->pass;
 stored();
 
 
-=== after a reload: where it was
+=== one worker, no server left: the log names each server that is tried
+--- http eval: $::time
+--- workers: 1
+--- change
+s{unix:\S+ user=}{unix:$first unix:$second user=};
+--- given
+$number = 0;
+$_->pass for $one, $two;
+--- then
+is(sends(1), '201', 'the first server works');
+$_->refuse for $one, $two;
+ok(wait_until {
+    api('u1', GET => '/api/v1/user/');
+    error_log() =~ /\[notice\].* using database server "unix:\S+1.sock"/
+}, 'the first server is tried again');
+$two->pass;
+ok(wait_until { api('u1', GET => '/api/v1/user/')->code == 200 },
+   'the second server works');
+like(error_log(), qr/\[notice\].* using database server "unix:\S+2.sock"/,
+     'the log says so');
+$one->pass;
+
+
+=== a reload keeps the server in use
 --- http eval: $::time
 --- change
 s{unix:\S+ user=}{unix:$first unix:$second user=};
@@ -187,9 +215,9 @@ s{unix:\S+ user=}{unix:$first unix:$second user=};
 $number = 0;
 $_->pass for $one, $two;
 --- then
-is(sends(4), '201 201 201 201', 'all well');
+is(sends(4), '201 201 201 201', 'all sends succeed');
 $one->refuse;
-is(sends(8), join(' ', (201) x 8), 'moved');
+is(sends(8), join(' ', (201) x 8), 'failover to the second server');
 $one->pass;
 my $opened = $one->opened;
 my @old = worker_pids();
@@ -198,7 +226,7 @@ ok(wait_until {
     my %old = map { $_ => 1 } @old;
     my @new = worker_pids();
     @new == 2 && !grep { $old{$_} } @new;
-}, 'reloaded');
-is(sends(20), join(' ', (201) x 20), 'goes on');
-is($one->opened, $opened, 'without the first');
+}, 'the configuration is reloaded');
+is(sends(20), join(' ', (201) x 20), 'all sends succeed');
+is($one->opened, $opened, 'without the first server');
 stored();

@@ -2,9 +2,9 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# A database that hangs, dies, or lets nobody in: 503 within the time-out, and
-# over when the cause is.  What it cannot do while it is there is in
-# db_unable.t, what the network does to it in db_wire.t.
+# A database that hangs, exits or rejects connections: requests get 503 within
+# the timeout and succeed after the fault.  db_unable.t has faults of a running
+# server, db_wire.t those of the network.
 
 use Test::Nginx::Socket 'no_plan';
 use Chat::Server;
@@ -18,9 +18,9 @@ use Chat::Faults;
 
 our $settings = $Chat::Faults::Settings;
 
-# told PATTERN: lines of the error log, of level "error"
+# logged PATTERN: the number of matching lines of level "error"
 
-sub told {
+sub logged {
     my ($pattern) = @_;
 
     return scalar(() = error_log() =~ /\[error\].* chat: $pattern/g);
@@ -31,7 +31,7 @@ run_tests();
 
 __DATA__
 
-=== hung, with connections open
+=== requests get 503 while a connected server hangs
 --- http eval: $::settings
 --- then
 warm_up();
@@ -46,7 +46,7 @@ for my $round (1 .. 2) {
 sound();
 
 
-=== hung before it has said hello
+=== requests get 503 while a server hangs before its greeting
 --- http eval: $::settings
 --- given
 $server->stop;
@@ -54,30 +54,44 @@ $server->stop;
 for my $path ('/', '/ws', '/api/v1/message/', '/api/v1/session/') {
     for (1, 2) {
         my $res = api('u1', GET => $path);
-        is($res->code, 503, "$path of a stranger");
-        like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
+        is($res->code, 503, "$path of an uncached user");
+        like($res->headers->header('Retry-After'), qr/^[1-9]/,
+             'with Retry-After');
     }
 }
 
-is(api('', GET => '/up')->code, 200, 'the rest of the site');
-like(error_log(), qr/out of reach: timed out/, 'and the log says why');
+is(api('', GET => '/up')->code, 200, 'the rest of the site works');
+like(error_log(), qr/is unavailable: timed out/, 'the log reports the reason');
 
 $server->cont;
 warm_up();
 sound();
 
 
-=== more requests than may wait
+=== requests beyond the queue limit get 503
 --- workers: 1
 --- http eval: $::settings =~ s/db_timeout +1s/db_timeout 5s/r . 'chat_db_queue 32;'
 --- then
+# at most two queries per user
+
+for my $n (1 .. 50) {
+    sql('INSERT INTO chat_user (username) VALUES (?)', "w$n");
+    add_session("w$n");
+    api("w$n", GET => '/api/v1/session/');
+}
+
 warm_up();
 $server->stop;
 
-# two connections have a list each; all 24 requests of warm_up() and recovered()
-# may come in one turn of the event loop, and must find room
-my $answers = begin(100, 'list');
+# two connections have a batch each; all 24 requests of warm_up() and
+# recovered() may come in one iteration of the event loop and must fit into the
+# queue
+my $answers = [];
 my $most = 0;
+
+watch($answers, 'list', request('w' . (1 + $_ % 50),
+                                GET => '/api/v1/message/'), "w$_")
+    for 1 .. 100;
 
 wait_until {
     my $status = api('', GET => '/chat/status')->json;
@@ -88,21 +102,21 @@ wait_until {
 };
 
 is(scalar(grep { $_->{code} == 503 && $_->{retry} > 0 } @$answers), 100,
-   'all are told to come later');
-is($most, 32, 'and no more have waited at a time');
+   'all get Retry-After');
+is($most, 32, 'at most 32 requests wait at a time');
 
 $server->cont;
 recovered('many');
 sound();
 
 
-=== killed, and started again
+=== requests get 503 while the server is killed, and succeed after its start
 --- http eval: $::settings
 --- then
 warm_up();
 
 for my $signal ('KILL', 'TERM') {
-    # some are under way when it ends
+    # some requests are in progress when it exits
     Mojo::IOLoop->timer($_ * 0.01 => sub { begin(8, qw(send list)) })
         for 1 .. 20;
     settle(0.1);
@@ -117,7 +131,7 @@ for my $signal ('KILL', 'TERM') {
 sound();
 
 
-=== no connection to be had
+=== requests get 503 if the server has too many connections
 --- http eval: $::settings
 --- then
 sql('SET GLOBAL max_connections = 10');
@@ -128,13 +142,14 @@ for my $path ('/', '/api/v1/message/') {
     for (1 .. 4) {
         my $res = api('u1', GET => $path);
         is($res->code, 503, $path);
-        like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
+        like($res->headers->header('Retry-After'), qr/^[1-9]/,
+             'with Retry-After');
     }
 }
 
-# of two workers one may have been asked nothing
-like(told('the database is out of reach: Too many connections.*1040'),
-     qr/^[12]$/, 'told once by each worker');
+# one of the two workers may have no request
+like(logged('the database is unavailable: Too many connections.*1040'),
+     qr/^[12]$/, 'logged once per worker');
 
 @others = ();
 warm_up();
@@ -142,7 +157,7 @@ sql('SET GLOBAL max_connections = 100');
 sound();
 
 
-=== an account that may connect no more
+=== requests get 503 if the account is locked or its password has expired
 --- http eval: $::settings
 --- then
 warm_up();
@@ -166,7 +181,7 @@ for my $change ('ACCOUNT LOCK', 'PASSWORD EXPIRE') {
 sound();
 
 
-=== locked as a whole, as for a backup: reads go on
+=== reads continue while all tables are locked, as during a backup
 --- http eval: $::settings
 --- then
 warm_up();
@@ -181,7 +196,7 @@ recovered('locked');
 sound();
 
 
-=== statements that nobody waits for any more
+=== statements without a waiting request are cancelled
 --- http eval: $::settings
 --- then
 warm_up();
@@ -192,47 +207,34 @@ all_answered('locked', 24, list => 503);
 ok(wait_until(sub {
     !sql("SELECT COUNT(*) FROM information_schema.processlist
           WHERE user = 'chat' AND command = 'Query'")
-}, 3), 'are not left with the server');
+}, 3), 'no statement remains on the server');
 
 $other->do('UNLOCK TABLES');
 recovered('locked');
 sound();
 
 
-=== statements that the server stops
+=== requests get 503 if the server cancels their statements
 --- http eval: $::settings
 --- then
 warm_up();
 my $other = connect_db();
-my ($limit, %codes, $told);
 
-if ($Mysql) {
-    # it stops reads only, which wait for nothing but a whole table
-    $other->do('LOCK TABLES chat_message WRITE');
+# MySQL limits reads only; a send waits for a table lock as for a row lock
+my $limit = $Mysql ? 'max_execution_time' : 'max_statement_time';
 
-    $limit = 'max_execution_time';
-    sql("SET GLOBAL $limit = 200");
-    %codes = (send => 503, list => 503);
-    $told = qr/"messages\.page" now: .*, error 3024/;
-
-} else {
-    $other->begin_work;
-    $other->selectall_arrayref('SELECT * FROM chat_conversation FOR UPDATE');
-
-    $limit = 'max_statement_time';
-    sql("SET GLOBAL $limit = 0.2");
-    %codes = (send => 503, list => 200);
-    $told = qr/"message\.send" now: .*, error 1969/;
-}
+$other->do('LOCK TABLES chat_message WRITE');
+sql("SET GLOBAL $limit = " . ($Mysql ? 200 : 0.2));
 
 sql("KILL $_") for sql("SELECT id FROM information_schema.processlist
                         WHERE user = 'chat'");
 
-all_answered('slow', 24, %codes);
-like(error_log(), $told, 'told');
-like(error_log(), qr/it stopped what took too long/, 'and what it was');
+all_answered('slow', 24, send => 503, list => 503);
+like(error_log(), qr/"messages\.page": .*, error (?:1969|3024)/,
+     'the log has the statement');
+like(error_log(), qr/a statement took too long/, 'and the reason');
 
-# with its locks
+# releases its locks
 $other->disconnect;
 recovered('slow');
 sql("SET GLOBAL $limit = 0");

@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# connections that end with a question asked, and a database that says nothing
+# connections that are lost during a query, and a database that does not respond
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
@@ -32,34 +32,34 @@ run_tests();
 
 __DATA__
 
-=== the answer to a send is lost: it is stored once, and the client is told
+=== a send whose database response is lost is stored once and succeeds
 --- workers: 1
 --- given
 $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
 --- then
-is(post('first')->code, 201, 'who they are is known now');
+is(post('first')->code, 201, 'the users are in the zone');
 
 my $u2 = web_socket('u2');
 $proxy->swallow;
 
 my $res = post('second');
-is($res->code, 201, 'stored');
+is($res->code, 201, 'the send succeeds');
 like(error_log(), qr/chat: database error \d+ .* in "message.send"/,
-     'though the answer was lost');
+     'although the response was lost');
 
 my @ids = sql("SELECT id FROM chat_message WHERE body = 'second'");
-is_deeply(\@ids, [ $res->json->{id} ], 'once');
+is_deeply(\@ids, [ $res->json->{id} ], 'the message is stored once');
 is(scalar sql('SELECT message_count FROM chat_conversation'), 2,
-   'counted once');
+   'and counted once');
 
-ok(wait_until { @{ $u2->{frames} } }, 'announced');
+ok(wait_until { @{ $u2->{frames} } }, 'the recipient is notified');
 select undef, undef, undef, 0.3;
 is_deeply($u2->{frames}, [ qq({"message": "$ids[0]"}) ], 'once');
 
 
-=== the answer is lost when an earlier request has had the same key
+=== a lost response to a send with a used key returns the earlier message
 --- workers: 1
 --- given
 $proxy->pass;
@@ -72,23 +72,23 @@ my $send = sub {
                'Idempotency-Key' => 'key');
 };
 
-is($send->()->code, 201, 'stored');
+is($send->()->code, 201, 'the first send succeeds');
 
 my $u2 = web_socket('u2');
 $proxy->swallow;
 
 my $res = $send->();
-is($res->code, 200, 'the first message, not one of this request');
-is($res->json->{id}, 1, 'that is it');
+is($res->code, 200, 'the second one returns the first message');
+is($res->json->{id}, 1, 'with its id');
 like(error_log(), qr/chat: database error \d+ .* in "message.send"/,
-     'though the answer was lost');
+     'although the response was lost');
 
 select undef, undef, undef, 1.5;
 settle();
-is_deeply($u2->{frames}, [], 'and nobody is told again');
+is_deeply($u2->{frames}, [], 'the message is not notified again');
 
 
-=== the answer to a question is lost: it is asked again
+=== a read whose response is lost is retried
 --- workers: 1
 --- given
 $proxy->pass;
@@ -101,12 +101,13 @@ is(list()->code, 200, 'connected');
 $proxy->swallow;
 
 my $res = list();
-is($res->code, 200, 'answered');
-is_deeply([ texts($res->json->{results}) ], [ 'hello' ], 'in full');
-like(error_log(), qr/chat: database error \d+ /, 'though one was lost');
+is($res->code, 200, 'the read succeeds');
+is_deeply([ texts($res->json->{results}) ], [ 'hello' ], 'with the message');
+like(error_log(), qr/chat: database error \d+ /,
+     'although a response was lost');
 
 
-=== no answer at all: 503 when the time is over, and the site goes on
+=== a query without a response gets 503 at the timeout, other requests succeed
 --- workers: 1
 --- given
 $proxy->pass;
@@ -123,19 +124,21 @@ my $code;
 request('u1', GET => '/api/v1/message/')->then(sub { $code = $_[0]->code });
 settle(0.2);
 
-is(api('', GET => '/up')->code, 200, 'the rest of the site');
-ok(time - $start < 0.7, 'does not wait');
+is(api('', GET => '/up')->code, 200, 'the rest of the site works');
+ok(time - $start < 0.7, 'without delay');
 
-ok(wait_until { defined $code }, 'it ends');
+ok(wait_until { defined $code }, 'the request ends');
 is($code, 503, 'unavailable');
-ok(time - $start > 0.9 && time - $start < 2, 'in time');
-ok(wait_until { error_log() =~ /no answer from the database/ }, 'and told');
+ok(time - $start > 0.9 && time - $start < 2, 'at the timeout');
+ok(wait_until { error_log() =~ /the database did not respond to/ },
+   'and the log reports it');
 
 $proxy->pass;
-ok(wait_until(sub { list()->code == 200 }, 4), 'on a new connection');
+ok(wait_until(sub { list()->code == 200 }, 4),
+   'requests succeed on a new connection');
 
 
-=== a database that takes connections and does not say hello
+=== requests get 503 if the database does not send a greeting
 --- workers: 1
 --- given
 $proxy->hold;
@@ -146,17 +149,17 @@ chat_db_connect_timeout 500ms;
 --- then
 my $start = time;
 is(list()->code, 503, 'unavailable');
-ok(time - $start > 0.4 && time - $start < 1.5, 'in time');
+ok(time - $start > 0.4 && time - $start < 1.5, 'at the timeout');
 
 $start = time;
-is(list()->code, 503, 'the next one');
-ok(time - $start < 0.2, 'at once');
+is(list()->code, 503, 'the next request');
+ok(time - $start < 0.2, 'without delay');
 
 $proxy->pass;
-ok(wait_until(sub { list()->code == 200 }, 4), 'up');
+ok(wait_until(sub { list()->code == 200 }, 4), 'requests succeed again');
 
 
-=== more requests than may wait
+=== requests beyond the queue limit get 503
 --- workers: 1
 --- given
 $proxy->pass;
@@ -166,23 +169,31 @@ s{unix:[^ ]+}{unix:$socket};
 chat_db_connections 1;
 chat_db_queue 4;
 --- then
+# at most two queries per user are queued, so there are twenty users
+for my $n (1 .. 20) {
+    sql('INSERT INTO chat_user (username) VALUES (?)', "w$n");
+    add_session("w$n");
+    is(api("w$n", GET => '/api/v1/session/')->code, 200,
+       'the session is in the zone');
+}
 is(list()->code, 200, 'connected');
 $proxy->hold;
 
 my %codes;
-request('u1', GET => '/api/v1/message/')->then(sub { $codes{$_[0]->code}++ })
+request("w$_", GET => '/api/v1/message/')->then(sub { $codes{$_[0]->code}++ })
     for 1 .. 20;
 
-ok(wait_until(sub { ($codes{503} // 0) >= 12 }, 1), 'most are refused at once');
+ok(wait_until(sub { ($codes{503} // 0) >= 12 }, 1),
+   'most requests are rejected without delay');
 is($codes{200}, undef, 'some wait');
 
 $proxy->pass;
 ok(wait_until(sub { $codes{503} + ($codes{200} // 0) == 20 }, 3),
-   'all are answered');
-ok($codes{200} >= 4, 'those that waited');
+   'all requests end');
+ok($codes{200} >= 4, 'those that waited succeed');
 
 
-=== a client that leaves does not disturb the others of its packet
+=== a client that disconnects does not affect others of its batch
 --- workers: 1
 --- given
 $proxy->pass;
@@ -212,5 +223,6 @@ $proxy->pass;
 
 for (1, 3, 5, 7, 9) {
     my $answer = do { local $/; readline $clients[$_] };
-    like($answer, qr/^HTTP\/1.1 200 .*"body":"hello"\}$/s, 'answered');
+    like($answer, qr/^HTTP\/1.1 200 .*"body":"hello"\}$/s,
+         'the others get a response');
 }

@@ -2,8 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# Two servers in chat_db, of which one may not be written to, or lets nobody
-# else in, or is gone: what becomes of requests until the other is in use.
+# Two servers in chat_db, one of them read-only, unavailable or at its
+# connection limit: requests until the other server is used
 
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
@@ -20,8 +20,8 @@ use Chat;
 
 our $number = 0;
 
-# begin ROLES: each "primary" or "replica", that is read-only; the second server
-# has the same people and sessions as the first, and neither has a message
+# begin ROLES: each is "primary" or "replica", a read-only server; the second
+# server has the users and sessions of the first, and neither has messages
 
 sub begin {
     my (@roles) = @_;
@@ -40,7 +40,7 @@ sub begin {
                        QUOTE(password), ');')
          FROM chat.chat_user
          UNION ALL
-         SELECT CONCAT('INSERT INTO chat_session VALUES (UNHEX(''',
+         SELECT CONCAT('INSERT INTO chat_session (token_hash, user_id, created_at, expires_at) VALUES (UNHEX(''',
                        HEX(token_hash), '''), ', user_id, ', ',
                        QUOTE(created_at), ', ', QUOTE(expires_at), ');')
          FROM chat.chat_session");
@@ -53,7 +53,7 @@ sub begin {
 }
 
 
-# limit N: so many connections of the module's the first server takes
+# limit N: limits the module's connections to the first server
 
 sub limit {
     my ($n) = @_;
@@ -62,7 +62,7 @@ sub limit {
 }
 
 
-# burst N, [READS]: statuses of so many sends, and reads, all at once
+# burst N, [READS]: statuses of N sends, and of reads, all at once
 
 sub burst {
     my ($n, $reads) = @_;
@@ -75,7 +75,7 @@ sub burst {
 }
 
 
-# answers REQUEST, ...: the statuses of u1's, all asked at once
+# answers REQUEST, ...: the statuses of concurrent requests
 
 sub answers {
     my (@requests) = @_;
@@ -85,7 +85,9 @@ sub answers {
 
     my $count = sub { $codes{ $_[0] && $_[0]->code // 0 }++; $open-- };
 
-    my @promises = map { request('u1', @$_)->then($count, $count) } @requests;
+    # at most two queries per user are in progress
+    my @promises = map { request('u' . (1 + int rand 3), @$_)
+                             ->then($count, $count) } @requests;
 
     wait_until { !$open };
 
@@ -93,24 +95,24 @@ sub answers {
 }
 
 
-# refuses N: the first server has taken no further connection so often, by
-# which the pause until the next try has become longer
+# refuses N: the first server has rejected N further connections, so that the
+# pause before the next attempt is longer
 
 sub refuses {
     my ($n) = @_;
 
-    ok(wait_until(sub { burst(3, 5); told('error 1226') >= $n }),
-       'no further connection is let in');
+    ok(wait_until(sub { burst(3, 5); logged('error 1226') >= $n }),
+       'further connections are rejected');
 
-    # what Oracle's library does not always know is another reason each time
-    cmp_ok(told('\[error\].* out of reach: .*error 1226'), '<=',
-           2 + told('out of reach: .*error 2000'), 'told once by each worker');
-    is(told('is left for'), 0, 'which is no reason to leave')
+    # Oracle's library does not always have the reason and reports another one
+    cmp_ok(logged('\[error\].* is unavailable: .*error 1226'), '<=',
+           2 + logged('is unavailable: .*error 2000'), 'logged once per worker');
+    is(logged('failover from'), 0, 'without a failover')
         or diag(grep { /chat/ } error_log() =~ /^.*\n/mg);
 }
 
 
-sub told {
+sub logged {
     my ($pattern) = @_;
 
     return scalar(() = error_log() =~ /$pattern/g);
@@ -121,50 +123,51 @@ run_tests();
 
 __DATA__
 
-=== no further connection, then read-only: nobody waits for the next try
+=== a server at its connection limit that becomes read-only is replaced at once
 --- workers: 1
 --- change
 s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
 --- given
 begin('primary', 'primary');
 --- then
-is(burst(1), '1 times 201', 'all well');
+is(burst(1), '1 times 201', 'all sends succeed');
 limit(1);
 
-# nobody has had an answer for a second, for nobody has asked
+# no response for a second, since there was no request
 settle(1.2);
 refuses(5);
 $one->sql('SET GLOBAL read_only = 1');
 
 is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
-is(told('\[error\].* is left for .*: it is read-only, error 1290'), 1,
-   'the server is left');
-is(told('\[notice\].* the database is back'), 1, 'there is one to be reached');
+is(logged('\[error\].* failover from .*: it is read-only, error 1290'), 1,
+   'failover');
+is(logged('\[notice\].* the database is available again'), 1,
+   'the connection is restored');
 
 
-=== the same for the worker that follows
+=== a second worker follows the failover at once
 --- change
 s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
 --- given
 begin('primary', 'primary');
 --- then
-is(burst(1), '1 times 201', 'all well');
+is(burst(1), '1 times 201', 'all sends succeed');
 limit(2);
-is(burst(1), '1 times 201', 'an answer of now');
+is(burst(1), '1 times 201', 'a recent response');
 refuses(10);
 $one->sql('SET GLOBAL read_only = 1');
 
 is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
 
 
-=== the same when it is gone
+=== a server at its connection limit that exits is replaced at once
 --- workers: 1
 --- change
 s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
 --- given
 begin('primary', 'primary');
 --- then
-is(burst(1), '1 times 201', 'all well');
+is(burst(1), '1 times 201', 'all sends succeed');
 limit(1);
 refuses(5);
 $one->end('KILL');
@@ -173,21 +176,24 @@ is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
 $one->start;
 
 
-=== the first of the list is read-only: the next is used
+=== the second server is used if the first one is read-only
 --- change
 s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
 --- given
 begin('replica', 'primary');
 --- then
 is(burst(20, 20), '20 times 200, 20 times 201', 'no request fails');
-cmp_ok(told('\[error\].* is left for "unix:' . quotemeta($two->{socket})
-            . '": it is read-only, error 0'),
-       '>=', 1, 'told');
-is($one->sql('SELECT COUNT(*) FROM chat.chat_message'), 0, 'nothing is there');
-is($two->sql('SELECT COUNT(*) FROM chat.chat_message'), 20, 'but here');
+cmp_ok(logged('\[error\].* failover from .* to "unix:'
+              . quotemeta($two->{socket})
+              . '": it is read-only, error 0'),
+       '>=', 1, 'the log reports it');
+is($one->sql('SELECT COUNT(*) FROM chat.chat_message'), 0,
+   'the read-only server has no message');
+is($two->sql('SELECT COUNT(*) FROM chat.chat_message'), 20,
+   'the other one has all');
 
 
-=== all are read-only: 503 at once, until one is made a primary
+=== sends get 503 at once while all servers are read-only
 --- change
 s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
 --- given
@@ -198,9 +204,10 @@ my $none = sub {
         my $begin = time;
         my $res = api('u1', POST => '/api/v1/message/',
                       { recipient => 'u2', body => 'none' });
-        is($res->code, 503, 'none');
-        like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
-        cmp_ok(time - $begin, '<', 2, 'at once');
+        is($res->code, 503, 'no primary');
+        like($res->headers->header('Retry-After'), qr/^[1-9]/,
+             'with Retry-After');
+        cmp_ok(time - $begin, '<', 2, 'without delay');
         settle(0.1);
     }
 };
@@ -210,27 +217,27 @@ my $again = sub {
     my $begin = time;
 
     ok(wait_until(sub { 3 == grep { burst(16) eq '16 times 201' } 1 .. 3 }, 8),
-       "$_[0]: sends go on by themselves");
+       "$_[0]: sends succeed again");
     diag(sprintf '%s: after %.1f s', $_[0], time - $begin);
 };
 
 $none->();
 $two->sql('SET GLOBAL read_only = 0');
-$again->('the second');
+$again->('the second server');
 
 my $count = $two->sql('SELECT COUNT(*) FROM chat.chat_message');
 
-# with connections that are open
+# with open connections
 $two->sql('SET GLOBAL read_only = 1');
 $none->();
 $one->sql('SET GLOBAL read_only = 0');
-$again->('the first');
+$again->('the first server');
 
 is($two->sql('SELECT COUNT(*) FROM chat.chat_message'), $count,
-   'nothing is stored by one that is read-only');
+   'the read-only server stores no message');
 
 
-=== writes of two kinds under way: the server is left once
+=== two kinds of writes in progress cause one failover
 --- workers: 1
 --- change
 s{unix:\S+ user=}{unix:$one->{socket} unix:$two->{socket} user=};
@@ -242,11 +249,11 @@ my ($worker) = worker_pids();
 my $id = api('u2', POST => '/api/v1/message/',
              { recipient => 'u1', body => 'to be read' })->json->{id};
 
-# a packet each, and both are sent before either is answered
+# one batch each, both sent before the first response
 my $both = sub {
     kill 'STOP', $worker;
 
-    # it goes on when both are there
+    # it continues when both requests are there
     Mojo::IOLoop->timer(0.2 => sub { kill 'CONT', $worker });
 
     return answers([POST => '/api/v1/message/',
@@ -254,9 +261,9 @@ my $both = sub {
                    [POST => '/api/v1/conversation/u2/read', { id => $id }]);
 };
 
-is($both->(), '1 times 200, 1 times 201', 'all well') for 1 .. 3;
+is($both->(), '1 times 200, 1 times 201', 'all requests succeed') for 1 .. 3;
 $one->sql('SET GLOBAL read_only = 1');
 
 is($both->(), '1 times 200, 1 times 201', 'no request fails');
-is(told('\[error\].* is left for .*: it is read-only, error 1290'), 1,
-   'once');
+is(logged('\[error\].* failover from .*: it is read-only, error 1290'), 1,
+   'one failover');

@@ -2,12 +2,13 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# a database that is there, but does not want us, or not as many of us
+# a database that rejects connections or is unsuitable
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
+use Chat::Busy qw(slowness);
 
 our $dir = tempdir(CLEANUP => 1);
 
@@ -15,7 +16,7 @@ sub list {
     return api('u1', GET => '/api/v1/message/');
 }
 
-# what a block does to the server, undone whatever becomes of the block
+# undo the changes of the blocks even after a failure
 
 END {
     Chat::connect_db()->do($_) for
@@ -28,30 +29,30 @@ run_tests();
 
 __DATA__
 
-=== fewer connections than we want: those we have do the work
+=== requests succeed with fewer connections than configured
 --- workers: 1
 --- given
 sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 1");
 --- then
-is(list()->code, 200, 'one');
+is(list()->code, 200, 'one connection');
 
 my %codes;
 for (1 .. 40) {
     request('u1', GET => $_ % 2 ? '/api/v1/message/' : '/api/v1/user/')
         ->then(sub { $codes{$_[0]->code}++ });
 }
-ok(wait_until { ($codes{200} // 0) == 40 }, 'all are answered')
+ok(wait_until { ($codes{200} // 0) == 40 }, 'all requests succeed')
     or diag(explain(\%codes));
 
 sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 0");
 
 
-=== fewer connections than we want: who waits is heard when there are more
+=== queued requests run as soon as the server accepts another connection
 --- workers: 1
 --- given
 sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 1");
 --- then
-is(list()->code, 200, 'one');
+is(list()->code, 200, 'one connection');
 
 message('u1', 'u2', 'hello');
 my $other = connect_db();
@@ -66,62 +67,67 @@ settle(0.2);
 my $start = time;
 request('u1', GET => '/api/v1/message/')
     ->then(sub { $list = $_[0]->code });
-ok(wait_until { error_log() =~ /out of reach: .*1226/ }, 'no second one');
+ok(wait_until { error_log() =~ /is unavailable: .*1226/ },
+   'the second connection is rejected');
 
 sql("ALTER USER 'chat'\@'localhost' WITH MAX_USER_CONNECTIONS 0");
-ok(wait_until { $list }, 'until it is allowed');
-is($list, 200, 'then it is opened');
-cmp_ok(time - $start, '<', 1.2, 'soon');
-ok(!$mark, 'before the first one is free');
+ok(wait_until { $list }, 'the request ends when it is accepted');
+is($list, 200, 'successfully');
+cmp_ok(time - $start, '<', 1.2 * slowness(), 'without delay');
+ok(!$mark, 'before the first connection is free');
 
 $other->rollback;
 ok(wait_until { $mark }, 'which it is later');
 
 
-=== a server that may only be read
+=== sends get 503 while the server is read-only
 --- then
 is(list()->code, 200, 'connected') for 1 .. 4;
 
 sql('SET GLOBAL read_only = ON');
 is(api('u1', POST => '/api/v1/message/',
-       { recipient => 'u2', body => 'hello' })->code, 503, 'not now');
+       { recipient => 'u2', body => 'hello' })->code, 503,
+       'the send gets a 503');
 sql('SET GLOBAL read_only = OFF');
 
 ok(wait_until(sub {
     api('u1', POST => '/api/v1/message/',
         { recipient => 'u2', body => 'hello' })->code == 201
-}, 4), 'then');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'stored once');
+}, 4), 'then it succeeds');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1,
+   'the message is stored once');
 
 
-=== a schema of another version
+=== a schema of another version is rejected
 --- workers: 1
 --- given
 sql('UPDATE chat_schema SET version = version + 1');
 --- then
-is(list()->code, 503, 'nobody writes to it') for 1 .. 5;
+is(list()->code, 503, 'requests get a 503') for 1 .. 5;
 settle(0.5);
-is(list()->code, 503, 'later neither');
-is(scalar(() = error_log() =~ /\[error\].* chat: the database is out of reach: its schema has version 4, this module needs 3/g),
-   1, 'and the log says why, once');
+is(list()->code, 503, 'later as well');
+is(scalar(() = error_log() =~ /\[error\].* chat: the database is unavailable: its schema has version 8, this module needs 7/g),
+   1, 'the log reports the reason once');
 
 sql('UPDATE chat_schema SET version = version - 1');
-ok(wait_until(sub { list()->code == 200 }, 4), 'until it fits');
+ok(wait_until(sub { list()->code == 200 }, 4),
+   'requests succeed with the right version');
 
 
-=== no schema at all
+=== a missing schema is rejected
 --- given
 sql('RENAME TABLE chat_schema TO chat_other');
 --- then
-is(list()->code, 503, 'nobody writes to it') for 1 .. 5;
-like(error_log(), qr/\[error\].* chat: the database is out of reach: .*schema/,
-     'and the log says why');
+is(list()->code, 503, 'requests get a 503') for 1 .. 5;
+like(error_log(), qr/\[error\].* chat: the database is unavailable: .*schema/,
+     'the log reports the reason');
 
 sql('RENAME TABLE chat_other TO chat_schema');
-ok(wait_until(sub { list()->code == 200 }, 4), 'until it is there');
+ok(wait_until(sub { list()->code == 200 }, 4),
+   'requests succeed with the schema');
 
 
-=== a wrong password
+=== a wrong database password is reported without the password
 --- given
 open my $file, '>', "$dir/password" or die $!;
 print $file "not-the-password\n";
@@ -130,7 +136,7 @@ chmod 0600, "$dir/password";
 --- change
 s{password_file=[^ ;]+}{password_file=$dir/password};
 --- then
-is(list()->code, 503, 'unavailable') for 1 .. 5;
+is(list()->code, 503, 'requests get a 503') for 1 .. 5;
 like(error_log(), qr/\[error\].* chat: .*Access denied for user 'chat'/,
-     'and the log says why');
+     'the log reports the reason');
 unlike(error_log(), qr/not-the-password/, 'but not the password');

@@ -2,13 +2,13 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# TLS to the database, with a server of this test's own
+# TLS to the database, with a private server
 
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat::Server;
 
-# certificates: one authority that signs the server's, and another
+# certificates: the authority of the server's certificate, and another one
 
 our ($server, $dir);
 
@@ -38,7 +38,7 @@ use Chat::Proxy;
 our $proxy = Chat::Proxy->new("$dir/proxy.sock", $server->{socket});
 our $settings = $Chat::Faults::Settings;
 
-# each of 32 threads has a heap of its own, which the first handshake fills
+# each of 32 threads has its own heap, which the first handshake fills
 $Chat::Faults::Growth = 8 << 20;
 
 sql("ALTER USER 'chat'\@'localhost' REQUIRE SSL");
@@ -59,39 +59,40 @@ run_tests();
 
 __DATA__
 
-=== a plain connection, which this server does not take
+=== a plain connection is rejected by a server that requires TLS
 --- change
 db('db.sock', 'tls=off');
 --- then
-is(ask(), 503, 'refused') for 1 .. 4;
-like(error_log(), qr/Access denied for user 'chat'/, 'by the server');
+is(ask(), 503, 'requests get a 503') for 1 .. 4;
+like(error_log(), qr/Access denied for user 'chat'/,
+     'the server rejects the connection');
 
 
-=== TLS
+=== tls=on encrypts connections
 --- change
 db('db.sock', 'tls=on');
 --- then
-is(ask(), 200, 'answered') for 1 .. 10;
+is(ask(), 200, 'requests succeed') for 1 .. 10;
 
 
-=== TLS, and the authority that has signed the server's certificate
+=== tls_ca= accepts a certificate of this authority
 --- change
 db('db.sock', "tls=on tls_ca=$dir/ca.pem");
 --- then
-is(ask(), 200, 'answered') for 1 .. 10;
+is(ask(), 200, 'requests succeed') for 1 .. 10;
 
 
-=== TLS, and another authority
+=== tls_ca= rejects a certificate of another authority
 --- change
 db('db.sock', "tls=on tls_ca=$dir/other.pem");
 --- then
-is(ask(), 503, 'refused') for 1 .. 4;
+is(ask(), 503, 'requests get a 503') for 1 .. 4;
 like(error_log(),
-     qr/\[error\].* chat: the database is out of reach: .*(?:TLS|SSL)/,
-     'by us');
+     qr/\[error\].* chat: the database is unavailable: .*(?:TLS|SSL)/,
+     'the module rejects the connection');
 
 
-=== a handshake that does not end holds up nobody
+=== a handshake that hangs does not delay other requests
 --- workers: 1
 --- given
 $proxy->stall;
@@ -104,19 +105,19 @@ my ($start, $code) = time;
 request('u1', GET => '/api/v1/session/')->then(sub { $code = $_[0]->code });
 wait_until { 0 } 0.3;
 
-is(api('', GET => '/up')->code, 200, 'the rest of the site');
-ok(time - $start < 0.8, 'does not wait');
-is($code, undef, 'the handshake goes on');
+is(api('', GET => '/up')->code, 200, 'the rest of the site works');
+ok(time - $start < 0.8, 'without delay');
+is($code, undef, 'the handshake continues');
 
-ok(wait_until { defined $code }, 'it ends');
-is($code, 503, 'without success');
-ok(time - $start < 2, 'in time');
+ok(wait_until { defined $code }, 'the request ends');
+is($code, 503, 'with a 503');
+ok(time - $start < 2, 'at the timeout');
 
 $proxy->pass;
-ok(wait_until(sub { ask() == 200 }, 6), 'the next one is better');
+ok(wait_until(sub { ask() == 200 }, 6), 'the next handshake succeeds');
 
 
-=== a connection that ends within TLS is the end of no other
+=== a lost TLS connection does not affect other TLS connections
 --- workers: 1
 --- change
 db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
@@ -133,18 +134,20 @@ ssl_certificate $::dir/server.pem;
 ssl_certificate_key $::dir/server.key;
 END
 --- then
-is(ask(), 200, 'answered');
+is(ask(), 200, 'the request succeeds');
 
-# instead of an answer there is the end, or nothing
+# the connection is closed or stalls before the response
 for my $way (qw(swallow hold)) {
     for my $round (1 .. 3) {
         $proxy->$way;
-        is(ask(), $way eq 'hold' ? 503 : 200, "$way $round: answered");
+        is(ask(), $way eq 'hold' ? 503 : 200, "$way $round: the request ends");
 
         $proxy->pass;
-        ok(wait_until(sub { ask() == 200 }, 6), "$way $round: the next one");
+        ok(wait_until(sub { ask() == 200 }, 6),
+           "$way $round: the next one succeeds");
 
-        # one of nginx's own: it tells of errors that it finds there
+        # a TLS connection of nginx, which would report errors left in OpenSSL's
+        # queue
         $proxy->$way;
         ask();
         $proxy->pass;
@@ -156,7 +159,7 @@ for my $way (qw(swallow hold)) {
 }
 
 
-=== a server that hangs at one moment or another of the handshake
+=== requests get 503 while the server hangs during the handshake
 --- change
 db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
 --- given
@@ -165,7 +168,7 @@ $proxy->pass;
 --- then
 warm_up();
 
-# before it says hello, before it goes on, when it has to read a question
+# before the greeting, during the handshake, and before the first query
 for my $round (0 .. 2) {
     my $way = (qw(hold stall pass))[$round];
 
@@ -181,7 +184,7 @@ for my $round (0 .. 2) {
 sound();
 
 
-=== a handshake that comes byte by byte is given up in time
+=== a handshake that arrives byte by byte ends at the timeout
 --- change
 db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
 --- given
@@ -190,7 +193,7 @@ $proxy->pass;
 --- then
 warm_up();
 
-# from its first byte on, or after the server has said hello
+# from the first byte on, or after the greeting
 for my $way (qw(trickle drip)) {
     $proxy->cut;
     $proxy->$way($way eq 'drip' ? 0.001 : ());
@@ -202,7 +205,7 @@ for my $way (qw(trickle drip)) {
 sound();
 
 
-=== handshakes that are given up keep no thread
+=== abandoned handshakes do not block threads
 --- main_config
 thread_pool default threads=2;
 --- workers: 1
@@ -216,16 +219,17 @@ chat_db_connections 1;
 --- then
 my $opened = $proxy->opened + 0;
 
-# each byte comes in time, the last of them in half an hour
-ok(wait_until { ask(); $proxy->opened >= $opened + 2 }, 'two are tried');
-is(ask(), 503, 'given up');
+# each byte arrives in time, the last one after half an hour
+ok(wait_until { ask(); $proxy->opened >= $opened + 2 },
+   'two handshakes have started');
+is(ask(), 503, 'the request ends with a 503');
 
-# those begun go on so
+# the handshakes in progress continue slowly
 $proxy->pass;
-ok(wait_until(sub { ask() == 200 }, 6), 'the next one has a thread');
+ok(wait_until(sub { ask() == 200 }, 6), 'the next handshake has a thread');
 
 
-=== garbled
+=== requests succeed after a garbled TLS connection
 --- change
 db('proxy.sock', "tls=on tls_ca=$dir/ca.pem");
 --- given

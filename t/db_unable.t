@@ -2,8 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# A database that is read-only, full or altered: what it can still do is done,
-# the rest is 503, told once, and over when the cause is.
+# A database that is read-only, full or altered: requests that it can serve
+# succeed, others get 503, logged once, until the fault ends.
 
 use Test::Nginx::Socket 'no_plan';
 use Chat::Server;
@@ -16,9 +16,9 @@ use Chat::Faults;
 
 our $settings = $Chat::Faults::Settings;
 
-# told PATTERN: lines of the error log, of level "error"
+# logged PATTERN: the number of matching lines of level "error"
 
-sub told {
+sub logged {
     my ($pattern) = @_;
 
     return scalar(() = error_log() =~ /\[error\].* chat: $pattern/g);
@@ -29,13 +29,13 @@ run_tests();
 
 __DATA__
 
-=== read-only: reads go on
+=== reads continue while the database is read-only
 --- http eval: $::settings
 --- then
 my %ways = (
     'read_only' => sub { sql("SET GLOBAL read_only = $_[0]") },
 
-    # of sessions that begin now, and not of others
+    # affects new sessions only
     'transaction_read_only' => sub {
         sql('SET GLOBAL TRANSACTION READ ' . ($_[0] eq 'ON' ? 'ONLY'
                                                             : 'WRITE'));
@@ -54,25 +54,26 @@ for my $way (sort keys %ways) {
     recovered($way);
 }
 
-# each worker, and each kind of write, says so once
-cmp_ok(told('.*it is read-only'), '<=', 2 * 2 * 2, 'told once');
+# once per worker and query type
+cmp_ok(logged('.*it is read-only'), '<=', 2 * 2 * 2, 'logged once');
 like(error_log(),
-     qr/cannot do "message\.send" now: it is read-only, error 1290/,
-     'with a reason');
+     qr/cannot execute "message\.send": it is read-only, error 1290/,
+     'with the reason');
 select undef, undef, undef, 1;
-recovered('at last');
-like(error_log(), qr/\[notice\].* can do "message.send" again/, 'and its end');
+recovered('finally');
+like(error_log(), qr/\[notice\].* executes "message.send" again/,
+     'the end is logged');
 sound();
 
 
-=== started read-only
+=== reads continue on a server started read-only
 --- http eval: $::settings
 --- then
 warm_up();
 $server->end('TERM');
 $server->start('--innodb-read-only');
 ok(wait_until(sub { api('u1', GET => '/api/v1/message/')->code == 200 }, 5),
-   'there it is');
+   'requests succeed');
 all_answered('innodb_read_only', 48, send => 503, login => 503, list => 200,
              after => 200);
 $server->end('TERM');
@@ -81,53 +82,56 @@ recovered('innodb_read_only');
 sound();
 
 
-=== a full disk: reads go on
+=== reads continue while the disk is full
 --- http eval: $::settings
 --- then
 SKIP: {
-    skip 'no disk of its own for the server: cannot "unshare"', 1
+    skip 'the server has no separate disk: cannot "unshare"', 1
         if !$server->{holder};
 
-    # where it is found that there is no place for a row or its index; a row
-    # that is longer than a page makes MariaDB 10.11 itself abort
+    # Inserts fail for lack of space for a row or its index.  A row longer than
+    # a page makes MariaDB 10.11 abort.
     warm_up();
     $server->fill;
 
     my $text = 'long ' x 500;
     my ($first, @refused);
 
-    # where one has had no place another one may
+    # after a failed insert, another one may still succeed
     for (1 .. 100) {
         my $res = api('u1', POST => '/api/v1/message/',
                       { recipient => 'u2', body => "$text $_" });
         next if $res->code == 201;
 
-        $first //= told('.*is full');
+        $first //= logged('.*is full');
         push @refused, $res;
         last if @refused == 6;
     }
 
-    is(scalar @refused, 6, 'it is full some time');
-    like(error_log(), qr/"message\.send" now: its disk or a table is full/,
-         'told');
+    is(scalar @refused, 6, 'the disk is full');
+    like(error_log(), qr/"message\.send": its disk or a table is full/,
+         'the log reports it');
 
     for my $res (@refused) {
-        is($res->code, 503, 'no place for this');
-        like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
+        is($res->code, 503, 'the send gets a 503');
+        like($res->headers->header('Retry-After'), qr/^[1-9]/,
+             'with Retry-After');
     }
 
     all_answered('full', 48, send => '201|503', list => 200, inbox => 200);
-    cmp_ok(told('.*is full'), '<=', 2 * $first + 2, 'not told each time');
+    cmp_ok(logged('.*is full'), '<=', 2 * $first + 2,
+           'not each failure is logged');
 
     $server->free;
     is(api('u1', POST => '/api/v1/message/',
-           { recipient => 'u2', body => $text })->code, 201, 'now there is');
+           { recipient => 'u2', body => $text })->code, 201,
+           'the send succeeds with free space');
     recovered('full');
     sound();
 }
 
 
-=== tables and rights that go while connections are up
+=== removed tables and privileges cause 503 for queries that need them
 --- http eval: $::settings
 --- then
 my $chat = q('chat'@'localhost');
@@ -143,17 +147,17 @@ my @faults = (
      'ALTER TABLE chat_conversation RENAME COLUMN lo_other TO lo_unread',
      send => 503, inbox => 503, list => 200, login => 200],
 
-    ['a column that is new', 1364, 'a table or column',
+    ['a new column', 1364, 'a table or column',
      'ALTER TABLE chat_session ADD COLUMN place INT NOT NULL',
      'ALTER TABLE chat_session DROP COLUMN place',
      send => 201, list => 200, login => 503],
 
-    ['a right on a table', 1142, 'a right of sql/grants.sql',
+    ['a privilege on a table', 1142, 'a privilege of sql/grants.sql',
      "REVOKE SELECT ON chat_message FROM $chat",
      "GRANT SELECT ON chat_message TO $chat",
      list => 503, inbox => 503, after => 503, login => 200],
 
-    ['a right to insert', 1142, 'a right of sql/grants.sql',
+    ['the privilege to insert', 1142, 'a privilege of sql/grants.sql',
      "REVOKE INSERT ON chat_session FROM $chat",
      "GRANT INSERT ON chat_session TO $chat",
      send => 201, list => 200, login => 503],
@@ -166,29 +170,31 @@ for my $fault (@faults) {
 
     sql($break);
     all_answered($name, 18, %codes) for 1, 2;
-    like(error_log(), qr/cannot do "\S+" now: $reason .*error $code/,
-         "$name: the log says why");
+    like(error_log(), qr/cannot execute "\S+": $reason .*error $code/,
+         "$name: the log reports the reason");
     sql($mend);
     recovered($name);
-    all_answered("$name, at last", 12, map { $_ => 200 } qw(login inbox after));
+    all_answered("$name, finally", 12, map { $_ => 200 } qw(login inbox after));
 }
 
 sound();
 
 
-=== migrated to another version while connections are up
+=== requests get 503 if the schema is migrated to another version
 --- http eval: $::settings
 --- then
 warm_up();
+my $version = sql('SELECT version FROM chat_schema');
 sql('UPDATE chat_schema SET version = version + 1');
 sql('ALTER TABLE chat_message RENAME COLUMN body TO text');
 select undef, undef, undef, 1;
 
-# the first that fails makes new connections look at the version
+# after the first failure, new connections check the version
 all_answered('first', 24, send => 503, list => 503);
 all_answered('then', 24, send => 503, list => 503, login => '200|503');
-like(error_log(), qr/its schema has version 4, this module needs 3: install/,
-     'the log says why');
+like(error_log(),
+     qr/its schema has version @{[$version + 1]}, this module needs $version: /,
+     'the log reports the reason');
 
 sql('ALTER TABLE chat_message RENAME COLUMN text TO body');
 sql('UPDATE chat_schema SET version = version - 1');

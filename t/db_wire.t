@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# a way to the database that is slow, that ends at any moment, or that garbles
+# a connection to the database that is slow, lost at any moment, or garbled
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
@@ -32,7 +32,7 @@ run_tests();
 
 __DATA__
 
-=== slow, and waited for
+=== requests succeed over a slow connection with a long timeout
 --- http eval: $::patient
 --- then
 local $Chat::Faults::Limit = 12;
@@ -49,7 +49,7 @@ for my $way (qw(slow trickle)) {
 sound();
 
 
-=== slow, and not waited for
+=== requests succeed or get 503 over a slow connection with a short timeout
 --- http eval: $::settings
 --- then
 warm_up();
@@ -69,18 +69,18 @@ for my $way (qw(slow trickle)) {
 sound();
 
 
-=== garbled
---- undescribed: texts that a database garbles are believed
+=== requests get a response over a garbled connection
+--- undescribed: garbled texts from the database
 --- http eval: $::hasty
 --- then
 warm_up();
 
-# Oracle's library, 9.7.4, dies of what is garbled while it logs in
+# Oracle's library 9.7.4 crashes if the handshake is garbled
 my $garble = ($ENV{CHAT_LIBRARY} // '') eq 'mysql' ? 'garble_answers'
                                                    : 'garble';
-diag("by $garble");
+diag("garbled: $garble");
 
-# no look-up of names, which would be believed for a while
+# no lookup of names, since the zone would cache garbled ones
 for my $round (1 .. 12) {
     $round % 3 ? $proxy->pass : $proxy->cut;
     $proxy->$garble($round);
@@ -92,7 +92,7 @@ recovered('garbled');
 sound();
 
 
-=== gone and back many times
+=== requests succeed after many lost connections
 --- http eval: $::settings
 --- then
 warm_up();
@@ -106,5 +106,5 @@ for my $round (1 .. 24) {
 }
 
 recovered('back');
-cmp_ok($proxy->opened, '>', 24, 'by many connections');
+cmp_ok($proxy->opened, '>', 24, 'over many connections');
 sound();

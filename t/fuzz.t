@@ -2,8 +2,8 @@
 #
 # Copyright (C) ngx_chat contributors
 #
-# A minute of t/fuzz/run, shared by its targets: no crash, leak or time-out.
-# Where one fails, the last line says on which input.
+# Runs t/fuzz/run for a minute, divided among its targets: no crash, leak or
+# timeout.  If a target fails, the last line has the input.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use warnings;
 use FindBin;
 use Test::More;
 
-# the fuzzers are built from nginx's source, of which a mirror may have none
+# the fuzzers are built from nginx's source, which some mirrors do not have
 plan(skip_all => "the source of this nginx cannot be fetched: t/asan/source")
     if system("$FindBin::Bin/asan/source") >> 8 == 2;
 

@@ -2,9 +2,9 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# A cluster of three nodes, of which the one in use is killed or made read-only
-# while many people send: what is acknowledged is stored, once, and
-# who catches up meanwhile misses nothing.
+# A cluster of three nodes.  The node in use is killed or made read-only while
+# many users send: acknowledged messages are stored once, and clients that catch
+# up meanwhile miss none.
 
 use Test::More ();
 use Test::Nginx::Socket;
@@ -30,13 +30,14 @@ our $settings = 'chat_db_timeout 8s; chat_db_connect_timeout 4s;';
 my (%acknowledged, @times, $seen, $cursor, $running, $codes);
 my $round = 0;
 
-# of each body, which begins with its key: a node is sent one statement at a
-# time, and this is none
+# the end of each message text, after its key: SQL for one of the nodes is sent
+# one statement at a time, and this text must not be split
 my $Rest = q{;'; COMMIT; \\'\\;};
 
 
-# under_load SECONDS, AT => SUB ...: 16 senders who try again until they are told, by
-# the same key, and u2 who catches up all the time; the SUBs are done meanwhile
+# under_load SECONDS, AT => SUB ...: 16 senders that retry with the same key
+# until they succeed, and u2, which catches up all the time; the SUBs run
+# meanwhile
 
 sub under_load {
     my ($seconds, %faults) = @_;
@@ -51,7 +52,8 @@ sub under_load {
     send_next($_, 0, $end) for 1 .. 16;
     catch_up($end);
 
-    ok(wait_until(sub { !$running }, $seconds + 30), 'all come to an end');
+    ok(wait_until(sub { !$running }, $seconds + 30),
+       'all senders and the reader end');
 }
 
 
@@ -87,7 +89,7 @@ sub attempt {
 }
 
 
-# catch_up END: after END once more, when all is done
+# catch_up END: reads until END, and once more when all senders have ended
 
 sub catch_up {
     my ($end, $last) = @_;
@@ -110,8 +112,8 @@ sub catch_up {
 }
 
 
-# compare NAME, NODE: with what this node has; the longest time without an
-# acknowledgement
+# compare NAME, NODE: compares with the messages of this node; returns the
+# longest time without an acknowledgement
 
 sub compare {
     my ($name, $node) = @_;
@@ -133,12 +135,12 @@ sub compare {
     my @doubled = grep { @{ $stored{$_} } > 1 } sort keys %stored;
     my @missed = grep { !$seen->{$_} } map { @$_ } values %stored;
 
-    is("@lost", '', "$name: what is acknowledged is stored, by that id");
-    is("@doubled", '', "$name: nothing is stored twice");
-    is("@missed", '', "$name: who catches up sees all of it");
+    is("@lost", '', "$name: acknowledged messages are stored with their ids");
+    is("@doubled", '', "$name: no message is stored twice");
+    is("@missed", '', "$name: a client that catches up sees all messages");
     is($cluster->sql($node, 'SELECT SUM(message_count) FROM chat_conversation'),
        scalar(map { @$_ } values %stored),
-       "$name: conversations count what there is");
+       "$name: conversations count the stored messages");
 
     my $gap = 0;
     for (1 .. $#times) {
@@ -160,28 +162,29 @@ run_tests();
 
 __DATA__
 
-=== the node in use becomes read-only, the next is killed
+=== sends succeed after one node becomes read-only and the next one is killed
 --- http eval: $::settings
 --- change
 s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
 --- then
 cmp_ok($cluster->sql(0, 'SELECT @@auto_increment_increment'), '>', 1,
-       'ids go up in steps');
+       'ids increase in steps');
 
 under_load(5, 2 => sub { $cluster->sql(0, 'SET GLOBAL read_only = 1') });
-cmp_ok(compare('read-only', 2), '<', 3, 'it goes on');
-like(error_log(), qr/\[error\].* server "127\S+" is left for "127\S+": it is read-only, error 1290/,
-     'the log says why');
+cmp_ok(compare('read-only', 2), '<', 3, 'sends continue');
+like(error_log(), qr/\[error\].* failover from database server "127\S+" to "127\S+": it is read-only, error 1290/,
+     'the log reports the reason');
 
 $cluster->sql(0, 'SET GLOBAL read_only = 0');
-my $before = scalar(() = error_log() =~ /is left for/g);
+my $before = scalar(() = error_log() =~ /failover from/g);
 
 under_load(10, 3 => sub { $cluster->end(1, 'KILL') });
-cmp_ok(compare('killed', 2), '<', 10, 'it goes on');
-cmp_ok(scalar(() = error_log() =~ /is left for/g), '>', $before, 'elsewhere');
+cmp_ok(compare('killed', 2), '<', 10, 'sends continue');
+cmp_ok(scalar(() = error_log() =~ /failover from/g), '>', $before,
+       'on another node');
 
 
-=== nodes that are not in use go and come: the ids of batches are right
+=== ids of batches are correct while other nodes leave and join
 --- http eval: $::settings
 --- change
 s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
@@ -197,10 +200,10 @@ under_load(9, 0.5 => $look,
            3.5 => sub { $cluster->launch(2) },
            8.5 => $look);
 compare('members', 0);
-is(join(' ', sort keys %steps), '2 3', 'steps have changed');
+is(join(' ', sort keys %steps), '2 3', 'the step of ids has changed');
 
 
-=== what is refused because another node was first is tried again
+=== transactions that lose certification against another node are retried
 --- http eval: $::settings
 --- change
 s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
@@ -214,27 +217,27 @@ my $refused = sub {
 
 $cluster->sql(0, "SET GLOBAL log_output = 'TABLE', general_log = 1");
 is(api('u1', POST => '/api/v1/message/',
-       { recipient => 'u2', body => "a;b'c" })->code, 201, 'sent');
+       { recipient => 'u2', body => "a;b'c" })->code, 201, 'the send succeeds');
 $cluster->sql(0, 'SET GLOBAL general_log = 0');
 is($cluster->sql(0, "SELECT argument FROM mysql.general_log
                      WHERE argument LIKE 'START TRANSACTION%'"),
-   'START TRANSACTION', 'statement by statement');
+   'START TRANSACTION', 'a node gets one statement at a time');
 $cluster->sql(0, 'DELETE FROM chat_message; DELETE FROM chat_conversation');
 
 my $before = $refused->();
 my $pid;
 
-# somebody does what the README forbids, to the rows that all sends change
+# a client writes rows of all sends on another node, against docs/scaling.md
 under_load(8, 0.5 => sub { $pid = $cluster->repeat(1,
     'UPDATE chat_conversation SET hi_read_id = hi_read_id + 1', 7) });
 
 waitpid $pid, 0;
 
-cmp_ok($refused->() - $before, '>', 5, 'other nodes were first');
+cmp_ok($refused->() - $before, '>', 5, 'transactions have lost certification');
 compare('refused', 0);
 
 
-=== the step of ids changes with the members, and so between two statements
+=== ids are correct while the step changes between two statements
 --- http eval: $::settings
 --- change
 s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
@@ -251,10 +254,10 @@ is($cluster->sql(0, 'SELECT COUNT(*) FROM chat_conversation c
                      JOIN (SELECT lo_id, hi_id, MAX(id) AS last
                            FROM chat_message GROUP BY lo_id, hi_id) m
                      USING (lo_id, hi_id) WHERE last_message_id <> last'),
-   0, 'conversations know their last message');
+   0, 'conversations have the right last message');
 
 
-=== the node in use loses the others: another goes on
+=== sends continue on another node if the node in use is isolated
 --- http eval: "$::settings chat_db_connections 1;"
 --- change
 s{unix:\S+ user=}{$cluster->addresses . ' user='}e;
@@ -264,22 +267,26 @@ my $isolate = sub {
 };
 
 SKIP: {
-    skip 'this release of Galera cuts no node off when it is told to', 1
+    skip 'this release of Galera does not isolate nodes on request', 1
         unless eval { $isolate->(0); 1 };
 
     under_load(7, 1.5 => sub { $isolate->(1) });
     isnt($cluster->sql(0, "SHOW STATUS LIKE 'wsrep_cluster_status'"),
-         "wsrep_cluster_status\tPrimary", 'it has lost them');
-    cmp_ok(compare('isolated', 1), '<', 7, 'it goes on');
-    like(error_log(),
-         qr/\[error\].* server "127\S+" is left for "127\S+": .*error 1047/,
-         'the log says why');
+         "wsrep_cluster_status\tPrimary", 'the node is isolated');
+    cmp_ok(compare('isolated', 1), '<', 7, 'sends continue');
+    my $log = join '', grep { /chat:/ } split /^/, error_log();
 
-    # what it has not had certified it does not keep
+    # Error 1047: the node is aware of it.  A connection opened before that
+    # waits for other nodes during its setup, which ends with 1205 or at the
+    # timeout.
+    like($log, qr/\[error\].* failover from database server "127\S+" to "127\S+": (?:.*error 1047|its schema cannot be read, error 1205|timed out, error 0)$/m,
+         'the log reports the reason');
+
+    # the node discards transactions without certification
     $isolate->(0);
     ok(wait_until(sub {
         $cluster->sql(0, "SHOW STATUS LIKE 'wsrep_local_state_comment'")
             =~ /\tSynced$/
-    }, 20), 'it is back');
+    }, 20), 'the node is back');
     compare('back', 0);
 }

@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# requests that are too long, cut off, contradictory or slow
+# requests that are too long, incomplete, contradictory or slow
 
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
@@ -11,7 +11,7 @@ use Chat::Wire;
 
 our $Json = '{"recipient":"u2","body":"x"}';
 
-# a send by u1, in pieces
+# the start of a send by u1
 
 our $Start = "POST /api/v1/message/ HTTP/1.1\r\nHost: localhost\r\n"
              . 'Cookie: sessionid=' . token('u1') . "\r\n"
@@ -30,7 +30,7 @@ sub post {
                 json => $Json);
 }
 
-# chunks TEXTS: as a body
+# chunks TEXTS: a chunked body
 
 sub chunks {
     return join '', map { sprintf "%x\r\n%s\r\n", length, $_ } @_, '';
@@ -38,13 +38,12 @@ sub chunks {
 
 our @Workers;
 
-# answers_are ROWS: each is a name, the bytes, the code that is expected ("0":
-# the connection ends; "400|413": either), and what the body is to match, or
-# undef.  "cut" comes before a row whose bytes are not all: this side then says
-# that it is done.
-#
-# All are sent twice, so that both workers get some, and what has gone wrong is
-# seen by those behind.
+# answers_are ROWS: a row has a name, the bytes, the expected code ("0": the
+# connection ends; "400|413": either), and optionally a pattern of the body.
+# "cut" comes first in a row whose bytes are incomplete: the client then closes
+# its side.
+# All rows are sent twice, so that both workers get some, and consequences of
+# one row affect later ones.
 
 sub answers_are {
     my (@rows) = @_;
@@ -59,16 +58,16 @@ sub answers_are {
 
         my $answer = talk($bytes, shut => $cut);
 
-        # versions of nginx differ in what they take for a bad request
+        # versions of nginx differ in the requests that they reject
         like($answer->{code}, qr/\A(?:$code)\z/, $name)
             or diag(substr $answer->{text}, 0, 500);
-        like($answer->{body}, $like, 'saying so') if $like;
+        like($answer->{body}, $like, 'with the reason') if $like;
 
         $stored++ if $answer->{code} == 201;
     }
 
     is(scalar sql('SELECT COUNT(*) FROM chat_message'), $stored,
-       'what is answered by 201 is stored');
+       'each message with a 201 is stored');
     all_is_well();
 }
 
@@ -77,10 +76,10 @@ sub all_is_well {
     my $res = api('u1', POST => '/api/v1/message/',
                   { recipient => 'u2', body => 'well' });
 
-    is($res->code, 201, 'afterwards a message is stored');
-    ok(wait_until { @{ $socket->{frames} } }, 'and told');
-    is_deeply([worker_pids()], \@Workers, 'by the same workers');
-    is(exits(), '', 'none of which has died');
+    is($res->code, 201, 'a send succeeds afterwards');
+    ok(wait_until { @{ $socket->{frames} } }, 'and is notified');
+    is_deeply([worker_pids()], \@Workers, 'the workers are the same');
+    is(exits(), '', 'no worker has died');
 }
 
 run_tests();
@@ -88,7 +87,7 @@ run_tests();
 
 __DATA__
 
-=== too long
+=== long values are accepted within limits and rejected above
 --- then
 my $long = 'x' x 9000;
 my $cookie = 'Cookie: sessionid=' . token('u1');
@@ -107,11 +106,12 @@ answers_are(
     ['a page', get('/api/v1/message/?page=' . '1' x 7000), 404,
      qr/Invalid page/],
     ['a cursor', get('/api/v1/message/?after=' . '1' x 7000), 400, qr/cursor/],
-    ['two of it', get('/api/v1/message/?after=' . '1.' x 3500), 400,
+    ['a two-part cursor', get('/api/v1/message/?after=' . '1.' x 3500), 400,
      qr/cursor/],
     ['many parameters', get('/api/v1/message/?' . 'a=b&' x 1800), 200],
-    ['nothing but ampersands', get('/api/v1/message/?' . '&' x 7000), 200],
-    ['all of it escaped', get('/api/v1/message/?target=' . '%2e' x 2300), 200,
+    ['ampersands only', get('/api/v1/message/?' . '&' x 7000), 200],
+    ['an escaped target',
+     get('/api/v1/message/?target=' . '%2e' x 2300), 200,
      qr/"count":0/],
     ['a search', get('/api/v1/user/?search=' . '%25' x 2300), 200,
      qr/"results":\[\]/],
@@ -128,7 +128,7 @@ answers_are(
     ['a bearer token',
      wire(GET => '/api/v1/message/',
           headers => ['Authorization: Bearer ' . 'x' x 7000]), 403],
-    ['an origin', post('Origin: http://' . 'x' x 7000), 403, qr/foreign/],
+    ['an origin', post('Origin: http://' . 'x' x 7000), 403, qr/cross-origin/],
     ['a key', post('Idempotency-Key: ' . 'x' x 7000), 400, qr/client_id/],
     ['a type', wire(POST => '/api/v1/message/', as => 'u1', body => $Json,
                     type => 'text/' . 'x' x 7000), 415, qr/text\/x{7000}/],
@@ -141,42 +141,42 @@ answers_are(
     ['cookies, many', get('/api/v1/message/', ('Cookie: a=b') x 500), 200],
     ['a body', wire(POST => '/api/v1/message/', as => 'u1',
                     json => $Json . ' ' x 70000), 413],
-    ['a body that is said to be', "${Start}Content-Length: 999999999\r\n\r\n",
+    ['a large Content-Length', "${Start}Content-Length: 999999999\r\n\r\n",
      413],
 );
 
 
-=== cut off, or not as long as they say
+=== incomplete bodies and wrong lengths do no harm
 --- then
 my $length = length $Json;
 my $cut = substr $Json, 0, 10;
 
 answers_are(
     [cut => 'nothing', '', 0],
-    [cut => 'half of a line', 'GET /api', 0],
-    [cut => 'half of the headers', $Start, 0],
-    [cut => 'half of a body',
+    [cut => 'half a line', 'GET /api', 0],
+    [cut => 'half the headers', $Start, 0],
+    [cut => 'half a body',
      "${Start}Content-Length: $length\r\n\r\n$cut", 0],
     [cut => 'no body', "${Start}Content-Length: $length\r\n\r\n", 0],
-    ['less than there is', "${Start}Content-Length: 10\r\n\r\n$Json", 400,
+    ['a length too small', "${Start}Content-Length: 10\r\n\r\n$Json", 400,
      qr/^\{"detail":"JSON parse error - /],
-    ['nothing said', "$Start\r\n$Json", 400, qr/This field is required/],
+    ['no length', "$Start\r\n$Json", 400, qr/This field is required/],
     map({ ["Content-Length: $_", "${Start}Content-Length: $_\r\n\r\n$Json",
            400] }
         '-1', '+29', 'x', '0x1d', '29 29', '29,29', '1e1',
         '99999999999999999999', '-99999999999999999999'),
-    ['two lengths', "${Start}Content-Length: $length\r\n"
+    ['two different lengths', "${Start}Content-Length: $length\r\n"
                     . "Content-Length: 3\r\n\r\n$Json", 400],
-    ['two lengths, the same', "${Start}Content-Length: $length\r\n"
+    ['two equal lengths', "${Start}Content-Length: $length\r\n"
                               . "Content-Length: $length\r\n\r\n$Json", 400],
-    ['a body where none is', wire(GET => '/api/v1/message/', as => 'u1',
+    ['a body of a GET', wire(GET => '/api/v1/message/', as => 'u1',
                                   json => $Json), 200],
-    ['half of it', wire(GET => '/api/v1/session/', as => 'u1', body => 'x',
+    ['half of that', wire(GET => '/api/v1/session/', as => 'u1', body => 'x',
                         type => 'x') =~ s/Length: 1/Length: 999/r, 200],
 );
 
 
-=== what is behind the length is another request
+=== bytes after the body are the next request
 --- then
 my $socket = dial();
 my $rest = '';
@@ -184,41 +184,42 @@ my $rest = '';
 send_all($socket, "${Start}Content-Length: " . length($Json) . "\r\n\r\n$Json"
                   . get('/api/v1/session/'));
 
-is(read_answer($socket, rest => \$rest)->{code}, 201, 'the first');
+is(read_answer($socket, rest => \$rest)->{code}, 201, 'the first request');
 like(read_answer($socket, rest => \$rest)->{body}, qr/"username":"u1"/,
-     'the second');
+     'the second request');
 
-# what looks like one in a body is none
+# a body that looks like a request is not one
 $socket = dial();
 $rest = '';
 my $body = get('/logout/');
 
 send_all($socket, wire(GET => '/api/v1/user/', as => 'u1', type => 'x',
                        body => $body) . get('/api/v1/session/'));
-like(read_answer($socket, rest => \$rest)->{body}, qr/"u2"/, 'a body is not');
+like(read_answer($socket, rest => \$rest)->{body}, qr/"u2"/,
+     'a body is not parsed');
 like(read_answer($socket, rest => \$rest)->{body}, qr/"username":"u1"/,
-     'taken for a request');
+     'as a request');
 
-# a refusal reads the body as well
+# a rejected request discards its body
 $socket = dial();
 $rest = '';
 send_all($socket, wire(POST => '/api/v1/message/', json => $body)
                   . get('/api/v1/session/'));
-is(read_answer($socket, rest => \$rest)->{code}, 403, 'a refusal');
+is(read_answer($socket, rest => \$rest)->{code}, 403, 'a rejected request');
 like(read_answer($socket, rest => \$rest)->{body}, qr/"username":"u1"/,
-     'nor when it is refused');
+     'the next request');
 
-# a body that is none hides no end: nothing is read on
+# the connection is closed after an invalid body
 $socket = dial();
 $rest = '';
 send_all($socket, get('/api/v1/session/', 'Transfer-Encoding: chunked')
                   . "zz\r\n" . get('/api/v1/session/'));
 like(read_answer($socket, rest => \$rest)->{head},
-     qr{\AHTTP/1.1 200 .*^Connection: close}ms, 'a body that is none');
-is(read_answer($socket, rest => \$rest)->{code}, 0, 'is the end');
+     qr{\AHTTP/1.1 200 .*^Connection: close}ms, 'an invalid body');
+is(read_answer($socket, rest => \$rest)->{code}, 0, 'ends the connection');
 
 
-=== nor is it on a subscriber's connection
+=== a body on a subscriber's connection is not parsed as a request
 --- then
 @Workers = worker_pids();
 
@@ -230,7 +231,7 @@ my @asked = (
         ['Accept: multipart/mixed'], [])
 );
 
-# the last ones are answered when there is a message
+# the last requests get a response after a message
 my @open = map {
     my ($method, $code, @headers) = @$_;
 
@@ -256,20 +257,20 @@ for (@open) {
 
     is(read_answer($socket, %option, seconds => 3)->{code}, $_->{code}, $name);
     unlike(read_answer($socket, %option, seconds => 0.1)->{text},
-           qr/username|400/, 'nothing is behind it');
+           qr/username|400/, 'no further response');
 }
 
 all_is_well();
 
 
-=== a body that comes while the answer is waited for
+=== a body that arrives while a response is prepared is discarded
 --- server
 lingering_timeout 100ms;
 --- then
 @Workers = worker_pids();
 
-# by the zone they are known, so that nothing is asked of the database but what
-# the endpoint itself asks; of two queries the second waits
+# the sessions are in the zone, so that the database gets the endpoint's queries
+# only; at most two queries run, the second waits
 my @sessions = map { token("u1.$_") } 1 .. 6;
 add_session('u1', token => $_) for @sessions;
 ask(wire(GET => '/api/v1/session/', as => $_)) for 'u1', @sessions;
@@ -281,7 +282,7 @@ $other->do('LOCK TABLES ' . join ', ', map { "$_ WRITE" }
 my @asked = map {
     my ($method, $path, $code, @as) = @$_;
 
-    # whole, in chunks, and begun along with the headers
+    # complete, chunked, and started with the headers
     map { { bytes => wire($method => $path, as => $as[$_] // 'u1',
                           headers => [('Content-Length: 9',
                                        'Transfer-Encoding: chunked',
@@ -309,20 +310,20 @@ for (@asked) {
     my @codes = map { read_answer($_, rest => \$rest, seconds => 3)->{code} }
                     ($_->{socket}) x 2;
 
-    is("@codes", "$_->{code} 200", "$_->{name}, and what is behind it");
+    is("@codes", "$_->{code} 200", "$_->{name}, and the next request");
 }
 
 all_is_well();
 
 
-=== chunked
+=== chunked bodies are parsed strictly
 --- then
 my $chunked = "${Start}Transfer-Encoding: chunked\r\n\r\n";
 
 answers_are(
-    ['one', $chunked . chunks($Json), 201],
-    ['many', $chunked . chunks(split //, $Json), 201],
-    ['many more', $chunked . chunks(split //, $Json . ' ' x 5000), 201],
+    ['one chunk', $chunked . chunks($Json), 201],
+    ['many chunks', $chunked . chunks(split //, $Json), 201],
+    ['even more chunks', $chunked . chunks(split //, $Json . ' ' x 5000), 201],
     ['with extensions', $chunked . sprintf("%x;a=b;c=\"d\"\r\n%s\r\n0\r\n\r\n",
                                            length $Json, $Json), 201],
     ['with zeros', $chunked . sprintf("%012x\r\n%s\r\n000\r\n\r\n",
@@ -331,33 +332,33 @@ answers_are(
                       =~ s/\r\n\z/X: y\r\nCookie: sessionid=z\r\n\r\n/r, 201],
     ['empty', $chunked . chunks(), 400, qr/This field is required/],
     ['NULs', $chunked . chunks("\0" x 100), 400, qr/JSON parse error/],
-    ['no size', "$chunked\r\n$Json\r\n0\r\n\r\n", 400],
-    ['no number', "${chunked}zz\r\n$Json\r\n0\r\n\r\n", 400],
+    ['no chunk size', "$chunked\r\n$Json\r\n0\r\n\r\n", 400],
+    ['no number as chunk size', "${chunked}zz\r\n$Json\r\n0\r\n\r\n", 400],
     ['a negative size', "$chunked-1\r\n$Json\r\n0\r\n\r\n", 400],
-    [cut => 'a size beyond 64 bits', $chunked . 'f' x 17 . "\r\n$Json", 400],
-    ['the largest size', $chunked . '7' . 'f' x 15 . "\r\n$Json",
+    [cut => 'a size above 64 bits', $chunked . 'f' x 17 . "\r\n$Json", 400],
+    ['the largest chunk size', $chunked . '7' . 'f' x 15 . "\r\n$Json",
      '400|413'],
-    [cut => 'a size that is too small',
+    [cut => 'a chunk size that is too small',
      "${chunked}3\r\n$Json\r\n0\r\n\r\n", 400],
-    [cut => 'no end', $chunked . chunks($Json) =~ s/0\r\n\r\n\z//r, 0],
-    [cut => 'cut off', "${chunked}1d\r\n{\"rec", 0],
-    [cut => 'cut off in a size', "${chunked}1", 0],
-    ['beyond the limit', $chunked . chunks((' ' x 1000) x 70), 413],
-    ['with a length', "${Start}Content-Length: 3\r\n"
+    [cut => 'no last chunk', $chunked . chunks($Json) =~ s/0\r\n\r\n\z//r, 0],
+    [cut => 'an incomplete chunk', "${chunked}1d\r\n{\"rec", 0],
+    [cut => 'an incomplete chunk size', "${chunked}1", 0],
+    ['a body above the limit', $chunked . chunks((' ' x 1000) x 70), 413],
+    ['both a length and chunks', "${Start}Content-Length: 3\r\n"
                       . "Transfer-Encoding: chunked\r\n\r\n" . chunks($Json),
      400],
-    ['twice', "${Start}Transfer-Encoding: chunked, chunked\r\n\r\n"
+    ['chunked twice', "${Start}Transfer-Encoding: chunked, chunked\r\n\r\n"
               . chunks($Json), 501],
-    ['and packed', "${Start}Transfer-Encoding: gzip, chunked\r\n\r\n"
+    ['gzip and chunked', "${Start}Transfer-Encoding: gzip, chunked\r\n\r\n"
                    . chunks($Json), 501],
-    ['by HTTP/1.0', $chunked =~ s{1\.1}{1.0}r . chunks($Json), 400],
-    ['where none is wanted',
+    ['chunked with HTTP/1.0', $chunked =~ s{1\.1}{1.0}r . chunks($Json), 400],
+    ['a chunked body of a GET',
      get('/api/v1/session/', 'Transfer-Encoding: chunked') . chunks($Json),
      200, qr/"username":"u1"/],
 );
 
 
-=== a body without end
+=== an endless body is cut off
 --- server
 lingering_time 1s;
 --- then
@@ -381,15 +382,15 @@ for my $case (['message/', 413], ['session/', 413], ['nothing/', 404],
         sysread $socket, $head, 65536, length $head;
     }
 
-    like($head, qr{\AHTTP/1\.1 $code }, "$path: it is answered");
-    cmp_ok(time(), '<', $end, 'and cut off') or diag($sent);
+    like($head, qr{\AHTTP/1\.1 $code }, "$path: a response");
+    cmp_ok(time(), '<', $end, 'the connection is closed') or diag($sent);
 }
 
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'nothing is stored');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'no message is stored');
 all_is_well();
 
 
-=== a condition changes no answer that is not kept anyway
+=== conditional headers do not change responses
 --- then
 for my $condition ('If-Match: "x"', 'If-None-Match: *',
                    'If-Unmodified-Since: Thu, 01 Jan 1970 00:00:01 GMT')
@@ -399,64 +400,64 @@ for my $condition ('If-Match: "x"', 'If-None-Match: *',
     is(talk(get('/api/v1/session/', $condition))->{code}, 200,
        "$condition, a read");
     is(talk(post($condition, $key))->{code}, 201, 'a send');
-    is(talk(post($condition, $key))->{code}, 200, 'once more');
+    is(talk(post($condition, $key))->{code}, 200, 'a retry');
 }
 
 
-=== contradictory
+=== contradictory requests are rejected
 --- then
 my $cookie = 'Cookie: sessionid=' . token('u1');
 
 answers_are(
     ['no Host', "GET /api/v1/session/ HTTP/1.1\r\n$cookie\r\n\r\n", 400],
-    ['no Host by HTTP/1.0', "GET /api/v1/ HTTP/1.0\r\n$cookie\r\n\r\n", 200],
-    ['two', get('/api/v1/session/', 'Host: evil.example'), 400],
+    ['no Host with HTTP/1.0', "GET /api/v1/ HTTP/1.0\r\n$cookie\r\n\r\n", 200],
+    ['two Host headers', get('/api/v1/session/', 'Host: evil.example'), 400],
     ['a Host with a path', get('/api/v1/') =~ s/localhost/a\/b/r, 400],
     ['a Host with a NUL', get('/api/v1/') =~ s/localhost/a\0b/r, 400],
-    ['a Host of a port', get('/api/v1/') =~ s/localhost/:80/r, 400],
+    ['a Host with a port only', get('/api/v1/') =~ s/localhost/:80/r, 400],
     ['HTTP/9.9', wire(GET => '/api/v1/', version => '9.9'), 505],
     [cut => 'HTTP/0.9', "GET /api/v1/message/\r\n", 0],
-    ['no HTTP at all', "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
-    ['HTTP/2 where it is not spoken', h2_begin(), 400],
-    ['a method in small letters', wire(get => '/api/v1/'), 400],
-    ['a method of signs', wire('<>' => '/api/v1/'), 400],
+    ['bytes of TLS', "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
+    ['HTTP/2 on an HTTP/1.1 port', h2_begin(), 400],
+    ['a method in lower case', wire(get => '/api/v1/'), 400],
+    ['a method of special characters', wire('<>' => '/api/v1/'), 400],
     ['a method of letters', wire('X_-Y' => '/api/v1/message/', as => 'u1'),
      405, qr/^\{"detail":"Method \\"X_-Y\\" not allowed\."\}$/],
     ['TRACE', wire(TRACE => '/api/v1/session/', as => 'u1'), 405],
     ['CONNECT', wire(CONNECT => 'localhost:80'), '400|405'],
-    ['a whole address', get('http://evil.example/api/v1/session/'), 200],
+    ['an absolute URI', get('http://evil.example/api/v1/session/'), 200],
     ['a NUL in the path', get("/api/v1/message/\0"), 400],
-    ['one that is escaped', get('/api/v1/message/%00'), 400],
-    ['a path to above', get('/api/v1/../../../etc/passwd'), 400],
-    ['one that is escaped', get('/%2e%2e/%2e%2e/etc/passwd'), 400],
-    ['bytes', get("/api/v1/conversation/\xff\xfe\x80/read/"), 404,
+    ['an escaped NUL in the path', get('/api/v1/message/%00'), 400],
+    ['a path above the root', get('/api/v1/../../../etc/passwd'), 400],
+    ['an escaped path above the root', get('/%2e%2e/%2e%2e/etc/passwd'), 400],
+    ['a path not in UTF-8', get("/api/v1/conversation/\xff\xfe\x80/read/"), 404,
      qr/Not found/],
-    ['escapes that are none', get('/api/v1/message/%zz'), 400],
-    ['a question mark that is escaped', get('/api/v1/message/%3Fpage=1'), 404],
-    ['a slash that is escaped', get('/api/v1/message%2F'), 200],
+    ['an invalid escape', get('/api/v1/message/%zz'), 400],
+    ['an escaped question mark', get('/api/v1/message/%3Fpage=1'), 404],
+    ['an escaped slash', get('/api/v1/message%2F'), 200],
     ['a NUL in a header', get('/api/v1/session/', "X: a\0b"), 400],
-    ['one in the cookie', wire(GET => '/api/v1/session/',
+    ['a NUL in the cookie', wire(GET => '/api/v1/session/',
                                headers => ["$cookie\0x"]), 400],
     ['a header without a colon', get('/api/v1/session/', 'X'), '400|200'],
-    ['a header that is empty', get('/api/v1/session/', ': x'), '400|200'],
-    ['a line that is folded', get('/api/v1/session/', 'X: y', ' z'),
+    ['a header without a name', get('/api/v1/session/', ': x'), '400|200'],
+    ['a folded header', get('/api/v1/session/', 'X: y', ' z'),
      '400|200'],
     ['lone line feeds', get('/api/v1/session/') =~ s/\r//gr, 200],
-    ['a lone return', get('/api/v1/session/', "X: a\rCookie: b"), 400],
-    ['a send that hopes for a part', post('Range: bytes=0-,0-,0-'), 201],
-    ['one that hopes for another type', post('Accept: nothing/at-all'), 201],
-    ['one that waits', post('Expect: 100-continue'), 201],
-    ['one that waits for what does not come', post('Expect: nothing'), 201],
-    ['one that would rather be a socket',
+    ['a lone carriage return', get('/api/v1/session/', "X: a\rCookie: b"), 400],
+    ['a send with a Range', post('Range: bytes=0-,0-,0-'), 201],
+    ['a send with another Accept', post('Accept: nothing/at-all'), 201],
+    ['a send with Expect: 100-continue', post('Expect: 100-continue'), 201],
+    ['a send with an unknown Expect', post('Expect: nothing'), 201],
+    ['a send with Upgrade',
      post('Upgrade: websocket', 'Connection: Upgrade',
           'Sec-WebSocket-Version: 13',
           'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='), 201],
-    ['one that would be another method', post('X-HTTP-Method-Override: PUT'),
+    ['a send with X-HTTP-Method', post('X-HTTP-Method-Override: PUT'),
      201],
 );
 
 
-=== slow senders hold nobody up
+=== slow clients do not delay others
 --- server
 client_body_timeout 4s;
 lingering_timeout 4s;
@@ -469,8 +470,8 @@ my $chunked = "${Start}Transfer-Encoding: chunked\r\n\r\n" . chunks($Json);
 my $unread = wire(GET => '/api/v1/session/', as => 'u1', type => 'x',
                   body => 'unread');
 
-# six bytes, one a second: of the headers, and the last ones of a body, of one
-# in chunks, and of one that nobody reads, which another request is behind
+# six bytes, one per second: of the headers, of the end of a body, of a chunked
+# body, and of a discarded body, which another request follows
 my @slow = map {
     my ($bytes, $done, @codes) = @$_;
 
@@ -486,7 +487,7 @@ my @slow = map {
 
 my $worst = 0;
 
-# all in all longer than one may be silent
+# altogether longer than the timeouts between two bytes
 for my $second (1 .. 6) {
     for my $slow (@slow) {
         send_all($slow->{socket}, substr $slow->{bytes}, $slow->{done}++, 1);
@@ -495,9 +496,9 @@ for my $second (1 .. 6) {
     for my $n (1 .. 50) {
         my $start = time();
 
-        is(talk(get('/api/v1/message/'))->{code}, 200, 'others are served')
+        is(talk(get('/api/v1/message/'))->{code}, 200, 'other requests succeed')
             if $n == 1;
-        talk($session)->{code} == 200 or fail('served');
+        talk($session)->{code} == 200 or fail('another request fails');
 
         my $took = time() - $start;
         $worst = $took if $worst < $took;
@@ -506,7 +507,7 @@ for my $second (1 .. 6) {
     settle(0.7);
 }
 
-cmp_ok($worst, '<', 1, 'at once');
+cmp_ok($worst, '<', 1, 'without delay');
 
 my %wrong;
 
@@ -521,12 +522,13 @@ for my $slow (@slow) {
     }
 }
 
-is_deeply(\%wrong, {}, 'and in the end they are, too');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 75, 'each once');
+is_deeply(\%wrong, {}, 'the slow requests succeed, too');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 75,
+   'each message is stored once');
 all_is_well();
 
 
-=== who says nothing more is let go of
+=== silent clients are disconnected
 --- server
 client_header_timeout 1s;
 client_body_timeout 1s;
@@ -546,6 +548,6 @@ my @silent = map { my $socket = dial(); send_all($socket, $_); $socket }
                   "${Start}Transfer-Encoding: chunked\r\n\r\n",
                   "${Start}Transfer-Encoding: chunked\r\n\r\n3\r\n{}") x 8;
 
-ok(wait_until { $connections->() <= $before }, 'all of them are closed');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'nothing is stored');
+ok(wait_until { $connections->() <= $before }, 'all connections are closed');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'no message is stored');
 all_is_well();

@@ -2,12 +2,11 @@
 #
 # Copyright (C) ngx_chat contributors
 #
-# Several hosts on Redis, and a replica that stands still: what a person has
-# been told of, or has done on another host, is in the next answer of whichever
-# host.
-#
-# What is "by the replica" can be told: there alone each text has that behind
-# it, put there by hand.
+# Several hosts with Redis, and a replica whose replication has stopped: a user
+# who was notified on one host, or has changed data there, sees the change in
+# the next response of every host.
+# Responses read from the replica are recognized by a suffix of each text, which
+# the test adds on the replica only.
 
 use strict;
 use warnings;
@@ -38,7 +37,7 @@ Chat::reset_tables();
 
 my $redis = Chat::Redis->new;
 
-# the third is not told of the others: what it knows of them comes by Redis
+# the third host has no chat_hosts: it learns of the others through Redis
 my ($one, $two, $three) = map { start_host($_) } 1 .. 3;
 
 
@@ -46,7 +45,7 @@ sub start_host {
     my ($n) = @_;
 
     my ($http, $server) = Chat::example();
-    my $host = Chat::Host->new($n, "$ENV{CHAT_RUN}/hosts/$n");
+    my $host = Chat::Host->new($n, "$ENV{CHAT_RUN}/hosts_replica/$n");
 
     $http =~ s/##chat_hosts\s+on;// or die if $n == 3;
 
@@ -73,7 +72,7 @@ sub put {
 }
 
 
-# latest HOST, WHO, [PARAMETERS]: text
+# latest HOST, USER, [PARAMETERS]: the latest text
 
 sub latest {
     my ($host, $who, $parameters) = @_;
@@ -85,7 +84,7 @@ sub latest {
 }
 
 
-# inbox HOST, WHO: "last text, unread, read by the other"
+# inbox HOST, USER: "last text, unread, read by the peer"
 
 sub inbox {
     my ($host, $who) = @_;
@@ -97,8 +96,8 @@ sub inbox {
 }
 
 
-# go_on: all is replicated and marked, hosts read by the replica, which then
-# stands still
+# go_on: replicates and marks all texts, waits until the hosts read from the
+# replica, and stops the replication
 
 sub go_on {
     my ($what) = @_;
@@ -113,11 +112,11 @@ sub go_on {
         for my $who ('u1', 'u2') {
             my $n = 0;
 
-            # so often in a row that it is so in each worker
+            # so often in a row that each worker does so
             ok(wait_until(sub {
                 $n = latest($host, $who) =~ / by the replica$/ ? $n + 1 : 0;
                 $n == 6
-            }, 10), "host $host->{n} reads by the replica, for $who");
+            }, 10), "host $host->{n} reads from the replica for $who");
         }
     }
 
@@ -126,7 +125,7 @@ sub go_on {
 
 
 is(put($one, 'u2', 'message/', { recipient => 'u1', body => 'first' })->code,
-   201, 'sent');
+   201, 'the send succeeds');
 
 my %listen = (
     'a WebSocket'    => sub { web_socket('u2') },
@@ -134,7 +133,7 @@ my %listen = (
     'a long poll'    => sub { long_poll('u2') },
 );
 
-# another one is first each time
+# each time another list is first
 my @lists = ('', '?target=u1', '?before=latest', '?after=0', 'inbox');
 my $read = 0;
 
@@ -154,24 +153,25 @@ for my $by ((sort keys %listen) x 2) {
         ok(wait_until(sub {
             grep { /"$id"/ } @{ $listener->{frames} // [] },
                              $listener->{text} // ''
-        }, 5), "$by: host $host->{n} tells")
+        }, 5), "$by: host $host->{n} notifies")
             or diag($listener->{code} // 'no answer');
 
         is($_ eq 'inbox' ? inbox($host, 'u2') : latest($host, 'u2', $_),
-           $_ eq 'inbox' ? "$by, 1, 0" : $by, "and has it: $_")
+           $_ eq 'inbox' ? "$by, 1, 0" : $by, "and returns it: $_")
             for @lists;
-        is(get($host, 'u2', "message/$id/")->{body}, $by, 'by its id');
+        is(get($host, 'u2', "message/$id/")->{body}, $by,
+           'the message by its id');
     }
 
-    is(latest($two, 'u1', $_), $by, "who has sent it elsewhere: $_")
+    is(latest($two, 'u1', $_), $by, "the sender sees it on another host: $_")
         for '', '?target=u2', '?before=latest';
-    is(inbox($two, 'u1'), "$by, 1, $read", 'inbox');
+    is(inbox($two, 'u1'), "$by, 1, $read", 'the inbox');
 
     $read = $id;
     is(put($one, 'u2', 'conversation/u1/read/', { id => $id })->code, 200,
-       'read');
-    is(inbox($two, 'u2'), "$by, 0, 0", 'known elsewhere');
-    is(inbox($two, 'u1'), "$by, 1, $read", 'to the other, too');
+       'the read mark succeeds');
+    is(inbox($two, 'u2'), "$by, 0, 0", 'it is visible on another host');
+    is(inbox($two, 'u1'), "$by, 1, $read", 'to the peer as well');
 
     push @lists, shift @lists;
     Chat::close_all(values %listeners);

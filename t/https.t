@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# what is different where TLS ends here: cookie, links, origins
+# TLS: cookies, links, same-origin checks
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
@@ -56,11 +56,11 @@ run_tests();
 
 __DATA__
 
-=== the cookie is for https alone, and for this host alone
+=== the session cookie is for https and for this host only
 --- then
 my $res = https(POST => '/api/v1/session/',
                 '{"username":"u1","password":"correct horse"}');
-is($res->code, 200, 'in');
+is($res->code, 200, 'login');
 
 my $cookie = $res->headers->set_cookie;
 like($cookie, qr/^__Host-sessionid=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=/,
@@ -69,17 +69,19 @@ like($cookie, qr/; Path=\/; SameSite=Lax; Secure$/, 'for https');
 
 my ($pair) = $cookie =~ /^([^;]+)/;
 is(https(GET => '/api/v1/session/', '', "Cookie: $pair")->code, 200,
-   'it is taken');
+   'the cookie is accepted');
 
 $res = https(DELETE => '/api/v1/session/', '', "Cookie: $pair");
 like($res->headers->set_cookie,
-     qr/^__Host-sessionid=(?:"")?; .*Max-Age=0; .*Secure/, 'and deleted');
+     qr/^__Host-sessionid=(?:"")?; .*Max-Age=0; .*Secure/,
+     'the logout deletes it');
 
 
-=== a cookie that came without https is not taken
+=== a cookie without the prefix is rejected
 --- then
 is(https(GET => '/api/v1/session/', '',
-         'Cookie: sessionid=' . token('u1'))->code, 403, 'refused');
+         'Cookie: sessionid=' . token('u1'))->code, 403,
+         'the request is rejected');
 
 
 === links begin with https
@@ -91,11 +93,13 @@ is(https(GET => '/api/v1/message/', '',
    "https://localhost:$Port/api/v1/message/?page=2", 'the next page');
 
 
-=== an origin has to be https, too
+=== an origin must be https
 --- then
 my @send = (POST => '/api/v1/message/', '{"recipient":"u2","body":"x"}',
             'Cookie: __Host-sessionid=' . token('u1'));
 
-is(https(@send, "Origin: https://localhost:$Port")->code, 201, 'https');
-is(https(@send, "Origin: http://localhost:$Port")->code, 403, 'http');
-is(https(@send, "Origin: tauri://localhost:$Port")->code, 403, 'as long');
+is(https(@send, "Origin: https://localhost:$Port")->code, 201,
+   'an https origin');
+is(https(@send, "Origin: http://localhost:$Port")->code, 403, 'an http origin');
+is(https(@send, "Origin: tauri://localhost:$Port")->code, 403,
+   'another scheme of the same length');

@@ -2,12 +2,12 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# sending again what may have been stored already
+# repeated sends with the same key
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 
-# send_as WHO, KEY, BODY, [RECIPIENT]: "status id"
+# send_as USER, KEY, BODY, [RECIPIENT]: "status id"
 
 sub send_as {
     my ($who, $key, $body, $recipient) = @_;
@@ -24,76 +24,78 @@ run_tests();
 
 __DATA__
 
-=== the same key and content again: the first message
+=== a send with the same key and content returns the first message
 --- then
-is(send_as('u1', 'key-1', 'hello'), '201 1', 'stored');
+is(send_as('u1', 'key-1', 'hello'), '201 1', 'the first send is stored');
 
 for (1 .. 4) {
     my $res = api('u1', POST => '/api/v1/message/',
                   { recipient => 'u2', body => 'hello' },
                   'Idempotency-Key' => 'key-1');
 
-    is($res->code, 200, 'the same again');
+    is($res->code, 200, 'a repeated send succeeds');
     is_deeply($res->json, api('u1', GET => '/api/v1/message/1/')->json,
               'the first message');
 }
 
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'one is stored');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'one message is stored');
 is(scalar sql('SELECT message_count FROM chat_conversation'), 1, 'and counted');
 is(scalar sql('SELECT hi_unread FROM chat_conversation'), 1, 'once');
 
 
-=== white space around it, and the case of the name, change nothing
+=== white space around the text and the case of the name do not matter
 --- then
-is(send_as('u1', 'key-1', 'hello'), '201 1', 'stored');
-is(send_as('u1', 'key-1', ' hello ', 'U2'), '200 1', 'the same');
+is(send_as('u1', 'key-1', 'hello'), '201 1', 'the first send is stored');
+is(send_as('u1', 'key-1', ' hello ', 'U2'), '200 1',
+   'a repeated send succeeds');
 
 
-=== the same key, another text
+=== the same key with another text is rejected
 --- then
-is(send_as('u1', 'key-1', 'hello'), '201 1', 'stored');
+is(send_as('u1', 'key-1', 'hello'), '201 1', 'the first send is stored');
 is(send_as('u1', 'key-1', 'Hello'),
    '409 {"detail":"This Idempotency-Key was used for another message."}',
-   'refused');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'one is stored');
+   'the second send is rejected');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'one message is stored');
 
 
-=== the same key, another recipient
+=== the same key with another recipient is rejected
 --- then
-is(send_as('u1', 'key-1', 'hello'), '201 1', 'stored');
+is(send_as('u1', 'key-1', 'hello'), '201 1', 'the first send is stored');
 is(send_as('u1', 'key-1', 'hello', 'u3'),
    '409 {"detail":"This Idempotency-Key was used for another message."}',
-   'refused');
+   'the second send is rejected');
 
 
-=== the same key of another sender
+=== the same key of another sender is accepted
 --- then
-is(send_as('u1', 'key-1', 'hello'), '201 1', 'stored');
-like(send_as('u3', 'key-1', 'hello'), qr/^201 /, 'stored as well');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 2, 'two are stored');
+is(send_as('u1', 'key-1', 'hello'), '201 1', 'the first send is stored');
+like(send_as('u3', 'key-1', 'hello'), qr/^201 /, 'the second send is stored');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 2,
+   'two messages are stored');
 
 
-=== keys differ by case
+=== keys are case-sensitive
 --- then
-is(send_as('u1', 'key-a', 'hello'), '201 1', 'stored');
-like(send_as('u1', 'KEY-A', 'hello'), qr/^201 /, 'another');
+is(send_as('u1', 'key-a', 'hello'), '201 1', 'the first send is stored');
+like(send_as('u1', 'KEY-A', 'hello'), qr/^201 /, 'the second send is stored');
 
 
-=== as a field
+=== the key may be a field of the message
 --- then
 my %message = (recipient => 'u2', body => 'hello', client_id => 'key-1');
 
 my $res = api('u1', POST => '/api/v1/message/', \%message);
-is($res->code, 201, 'stored');
+is($res->code, 201, 'the first send is stored');
 
 $res = api('u1', POST => '/api/v1/message/', \%message);
-is($res->code, 200, 'the same again');
+is($res->code, 200, 'a repeated send succeeds');
 is($res->json->{id}, 1, 'the first message');
 
-is(send_as('u1', 'key-1', 'hello'), '200 1', 'the header names the same');
+is(send_as('u1', 'key-1', 'hello'), '200 1', 'the header has the same meaning');
 
 
-=== as a field of a form
+=== the key may be a field of a form
 --- given
 message(u1 => 'u2', 'hello');
 sql("UPDATE chat_message SET client_id = 'key-1'");
@@ -106,7 +108,7 @@ recipient=u2&body=hello&client_id=key-1
 {"id":1,"user":"u1","recipient":"u2","timestamp":"2025-12-30T07:03:02.325660Z","body":"hello"}
 
 
-=== as a field of a multipart form
+=== the key may be a field of a multipart form
 --- given
 message(u1 => 'u2', 'hello');
 sql("UPDATE chat_message SET client_id = 'key-1'");
@@ -119,13 +121,13 @@ sql("UPDATE chat_message SET client_id = 'key-1'");
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== 64 printable characters
+=== a key of 64 printable characters is accepted
 --- then
 is(send_as('u1', '!"#$%&()*+,-./:;<=>?@[]^_`{|}~' . 'x' x 34, 'hello'),
-   '201 1', 'stored');
+   '201 1', 'the send is stored');
 
 
-=== an empty key
+=== an empty key is rejected
 --- as: u1
 --- type: json
 --- request
@@ -136,7 +138,7 @@ POST /api/v1/message/
 {"client_id":["<text>"]}
 
 
-=== 65 characters
+=== a key of 65 characters is rejected
 --- as: u1
 --- type: json
 --- more_headers eval
@@ -149,7 +151,7 @@ POST /api/v1/message/
 {"client_id":["<text>"]}
 
 
-=== a key with a blank
+=== a key with a space is rejected
 --- as: u1
 --- type: json
 --- more_headers
@@ -162,7 +164,7 @@ POST /api/v1/message/
 {"client_id":["<text>"]}
 
 
-=== a key that is no ASCII
+=== a key with non-ASCII characters is rejected
 --- as: u1
 --- type: json
 --- request
@@ -173,7 +175,7 @@ POST /api/v1/message/
 {"client_id":["<text>"]}
 
 
-=== a key that is an object
+=== a key that is an object is rejected
 --- as: u1
 --- type: json
 --- request
@@ -184,7 +186,7 @@ POST /api/v1/message/
 {"client_id":["<text>"]}
 
 
-=== the same at the same time, on two workers: stored once
+=== concurrent sends with the same key on two workers are stored once
 --- then
 my %codes;
 
@@ -195,14 +197,14 @@ Mojo::Promise->all(map {
         ->then(sub { $codes{ $_[0]->code }++ });
 } 1 .. 20)->wait;
 
-is_deeply(\%codes, { 201 => 1, 200 => 19 }, 'one is the first');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'one is stored');
+is_deeply(\%codes, { 201 => 1, 200 => 19 }, 'one send is stored');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'one message is stored');
 is(scalar sql('SELECT message_count FROM chat_conversation'), 1, 'and counted');
 
 
-=== a repeat among others harms nobody
+=== repeated sends do not affect others of their batch
 --- then
-is(send_as('u1', 'key-0', 'hello'), '201 1', 'stored');
+is(send_as('u1', 'key-0', 'hello'), '201 1', 'the first send is stored');
 
 my %codes;
 
@@ -213,6 +215,7 @@ Mojo::Promise->all(map {
         ->then(sub { $codes{ $_[0]->code }++ });
 } 0 .. 19)->wait;
 
-is_deeply(\%codes, { 201 => 4, 200 => 16 }, 'four are new');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 5, 'five are stored');
+is_deeply(\%codes, { 201 => 4, 200 => 16 }, 'four sends are new');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 5,
+   'five messages are stored');
 is(scalar sql('SELECT message_count FROM chat_conversation'), 5, 'and counted');

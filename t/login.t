@@ -2,12 +2,12 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# logging in and out by a browser's form, and throttling
+# login and logout with a browser's form, and throttling
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 
-# form_login WHO, PASSWORD, [ADDRESS]: the response
+# form_login USER, PASSWORD, [ADDRESS]: the response
 
 sub form_login {
     my ($who, $password, $address) = @_;
@@ -25,7 +25,7 @@ run_tests();
 
 __DATA__
 
-=== the page
+=== the login page is returned
 --- request
 GET /login/
 --- response_body_like: <form.*name="username".*name="password"
@@ -33,13 +33,13 @@ GET /login/
 Content-Type: text/html.*
 
 
-=== HEAD
+=== HEAD of the login page has no body
 --- request
 HEAD /login/
 --- response_body
 
 
-=== the right password
+=== the correct password creates a session
 --- type: form
 --- request
 POST /login/
@@ -50,7 +50,7 @@ Location: /
 Set-Cookie: sessionid=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax
 
 
-=== the cookie is good for the page and the API
+=== the cookie is valid for the page and the API
 --- then
 my ($cookie) = form_login('u1', 'correct horse')->headers->set_cookie
                =~ /^([^;]+)/;
@@ -60,7 +60,7 @@ is(api('', GET => '/api/v1/session/', undef, Cookie => $cookie)
 is(api('', GET => '/', undef, Cookie => $cookie)->code, 200, 'the page');
 
 
-=== multipart
+=== a multipart form is accepted
 --- type: multipart
 --- request eval
 "POST /login/\n" . Chat::multipart(username => 'u1', password => 'correct horse')
@@ -69,7 +69,7 @@ is(api('', GET => '/', undef, Cookie => $cookie)->code, 200, 'the page');
 Location: /
 
 
-=== the wrong password: the page again, saying so
+=== a wrong password returns the page with an error
 --- type: form
 --- request
 POST /login/
@@ -79,7 +79,7 @@ username=u1&password=wrong
 Content-Type: text/html.*
 
 
-=== the wrong password: the page, where it comes from, is shown none
+=== a page from another server does not receive the password
 --- change
 s{chat_login  page=/login.html;}{chat_login  page=/elsewhere;};
 --- server
@@ -95,12 +95,12 @@ location = /mirror {
 --- request
 POST /login/
 username=u1&password=wrong
---- undescribed: the page is of the test
+--- undescribed: a page of the test
 --- response_body chomp
 GET [0] [application/x-www-form-urlencoded]
 
 
-=== the wrong password: no session
+=== a wrong password does not create a session
 --- given
 sql('DELETE FROM chat_session');
 --- type: form
@@ -110,16 +110,16 @@ username=u1&password=wrong
 --- response_headers
 ! Set-Cookie
 --- then
-is(scalar sql('SELECT COUNT(*) FROM chat_session'), 0, 'none is stored');
+is(scalar sql('SELECT COUNT(*) FROM chat_session'), 0, 'no session is stored');
 
 
-=== nobody of that name: the same
+=== an unknown name returns the same page as a wrong password
 --- then
 is(form_login('nobody', 'wrong')->body, form_login('u1', 'wrong')->body,
    'the same page');
 
 
-=== fields missing: the page again
+=== missing fields return the page with an error
 --- type: form
 --- request
 POST /login/
@@ -127,7 +127,7 @@ x=1
 --- response_body_like: role="alert"
 
 
-=== what is typed does not come back as markup
+=== submitted values are not returned as markup
 --- type: form
 --- request
 POST /login/
@@ -135,7 +135,7 @@ username=%3Cscript%3Ealert(1)%3C/script%3E&password=x&next=%22%3E%3Cscript%3Eale
 --- response_body_unlike: <script>alert
 
 
-=== next, a path here
+=== next= redirects to a path of this host
 --- type: form
 --- request
 POST /login/?next=/chat/%3Fa=b
@@ -145,7 +145,7 @@ username=u1&password=correct+horse
 Location: /chat/?a=b
 
 
-=== next as a field of the form
+=== next may be a field of the form
 --- type: form
 --- request
 POST /login/
@@ -155,7 +155,7 @@ username=u1&password=correct+horse&next=%2Fchat%2F
 Location: /chat/
 
 
-=== next on another host
+=== next with another host is ignored
 --- type: form
 --- request
 POST /login/
@@ -165,7 +165,7 @@ username=u1&password=correct+horse&next=https%3A%2F%2Fevil.example%2F
 Location: /
 
 
-=== next on another host, without a scheme
+=== next with another host and no scheme is ignored
 --- type: form
 --- request
 POST /login/
@@ -175,7 +175,7 @@ username=u1&password=correct+horse&next=%2F%2Fevil.example%2F
 Location: /
 
 
-=== next on another host, as browsers read backslashes
+=== next with a backslash, which browsers take for a slash, is ignored
 --- type: form
 --- request
 POST /login/
@@ -185,7 +185,7 @@ username=u1&password=correct+horse&next=%2F%5Cevil.example%2F
 Location: /
 
 
-=== next on another host, in the query
+=== next with another host in the query is ignored
 --- type: form
 --- request
 POST /login/?next=//evil.example/
@@ -195,7 +195,7 @@ username=u1&password=correct+horse
 Location: /
 
 
-=== next on another host, with a tab that browsers drop
+=== next with a tab, which browsers remove, does not lead to another host
 --- type: form
 --- request
 POST /login/
@@ -205,7 +205,7 @@ username=u1&password=correct+horse&next=%2F%09%2Fevil.example%2F
 Location: /(?:%09/evil\.example/)?
 
 
-=== next that is a script
+=== next with a script is ignored
 --- type: form
 --- request
 POST /login/
@@ -215,7 +215,7 @@ username=u1&password=correct+horse&next=javascript%3Aalert(1)
 Location: /
 
 
-=== next with a line of its own
+=== next with a line break does not add a header
 --- type: form
 --- request
 POST /login/
@@ -226,7 +226,7 @@ Location: /(?:%0D%0AX-Evil:%201)?
 --- raw_response_headers_unlike: ^X-Evil
 
 
-=== chat_login redirect=
+=== chat_login redirect= sets the default destination
 --- change
 s{chat_login +page=/login.html;}{chat_login page=/login.html redirect=/inbox/;};
 --- type: form
@@ -238,7 +238,7 @@ username=u1&password=correct+horse
 Location: /inbox/
 
 
-=== an "if" is a part of its location: where the log-in leads
+=== an "if" block inherits chat_login of its location
 --- change
 s{chat_login  page=/login.html;}{chat_login; if (\$http_x_name) { set \$x 1; }};
 --- more_headers
@@ -252,7 +252,7 @@ username=u1&password=correct+horse
 Location: /
 
 
-=== without a session the page leads to the login page
+=== an unauthenticated request for the page is redirected to the login
 --- request
 GET /
 --- error_code: 302
@@ -260,7 +260,7 @@ GET /
 Location: /login/?next=/
 
 
-=== without a session: the query goes along
+=== the redirect to the login keeps the query
 --- request
 GET /?a=b&c=d
 --- error_code: 302
@@ -268,7 +268,7 @@ GET /?a=b&c=d
 Location: /login/?next=/%3Fa=b%26c=d
 
 
-=== with a session: the page
+=== an authenticated request gets the page
 --- as: u1
 --- request
 GET /
@@ -277,7 +277,7 @@ GET /
 Content-Type: text/html.*
 
 
-=== without a session: what the login page needs
+=== files of the login page do not require authentication
 --- request
 GET /static/style.css
 --- response_body_like: \{
@@ -285,42 +285,47 @@ GET /static/style.css
 Content-Type: text/css.*
 
 
-=== the page of the login error is not for clients
+=== the internal login page cannot be requested
 --- request
 GET /login.html
 --- error_code: 404
 
 
-=== logging out
+=== a logout ends the session and deletes the cookie
 --- then
 my $res = api('u1', POST => '/logout/', undef, Origin => url(''));
 
-is($res->code, 302, 'leads away');
+is($res->code, 302, 'a redirect');
 is($res->headers->location, '/login/', 'to the login page');
 like($res->headers->set_cookie,
      qr/^sessionid=(?:"")?; .*Max-Age=0; .*Path=\//, 'the cookie is deleted');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 1'), 0,
-   'so is the session');
-is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
+   'the session is deleted');
+is(api('u1', GET => '/api/v1/session/')->code, 403,
+   'the session has ended')
+    for 1 .. 4;
 
 
-=== logging out by a link, as in the Django app
+=== a link can log out, as in the Django app
 --- then
 my $res = api('u1', GET => '/logout/');
 
-is($res->code, 302, 'leads away');
-is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
+is($res->code, 302, 'a redirect');
+is(api('u1', GET => '/api/v1/session/')->code, 403,
+   'the session has ended')
+    for 1 .. 4;
 
 
-=== logging out by the link of a foreign page
+=== a cross-origin link cannot log out
 --- then
 my $res = api('u1', GET => '/logout/', undef,
               'Sec-Fetch-Site' => 'cross-site');
 
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'still in');
+is(api('u1', GET => '/api/v1/session/')->code, 200,
+   'the session is still valid');
 
 
-=== logging out without a session
+=== a logout without a session redirects to the login
 --- request
 GET /logout/
 --- error_code: 302
@@ -328,7 +333,7 @@ GET /logout/
 Location: /login/
 
 
-=== wrong passwords: throttled, and the right one too
+=== wrong passwords throttle all logins with this name
 --- then
 my ($res, $tries);
 
@@ -338,23 +343,24 @@ for (1 .. 40) {
     last if $res->code == 429;
 }
 
-is($res->code, 429, 'refused at last') or diag($res->code);
-cmp_ok($tries, '>', 3, 'not at once');
-like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'for a while');
+is($res->code, 429, 'logins are throttled') or diag($res->code);
+cmp_ok($tries, '>', 3, 'after some attempts');
+like($res->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'with Retry-After');
 like($res->body, qr/<form/, 'with the page');
 
 my $right = form_login('u1', 'correct horse');
-is($right->code, 429, 'even the right one');
-is($right->headers->set_cookie, undef, 'opens nothing');
+is($right->code, 429, 'the correct password is rejected');
+is($right->headers->set_cookie, undef, 'without a session');
 
 my $api = api('', POST => '/api/v1/session/',
               { username => 'U1', password => 'correct horse' });
-is($api->code, 429, 'nor by the API');
-is($api->body, '{"detail":"Too many attempts. Try again later."}', 'which says it');
-like($api->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'for how long');
+is($api->code, 429, 'also by the API');
+is($api->body, '{"detail":"Too many attempts. Try again later."}',
+   'with the reason');
+like($api->headers->header('Retry-After'), qr/^[1-9]\d*$/, 'with Retry-After');
 
 
-=== wrong passwords from elsewhere do not lock anybody out
+=== wrong passwords from one address do not throttle other addresses
 --- then
 my $res;
 
@@ -363,11 +369,12 @@ for (1 .. 40) {
     last if $res->code == 429;
 }
 
-is($res->code, 429, 'refused there');
-is(form_login('u1', 'correct horse')->code, 302, 'not here');
+is($res->code, 429, 'logins from this address are throttled');
+is(form_login('u1', 'correct horse')->code, 302,
+   'logins from another address succeed');
 
 
-=== wrong passwords for many names, from one address: throttled as well
+=== wrong passwords for many names throttle the address
 --- then
 my ($res, $tries);
 
@@ -377,12 +384,12 @@ for (1 .. 80) {
     last if $res->code == 429;
 }
 
-is($res->code, 429, 'refused at last');
-cmp_ok($tries, '>', 40, 'a household has its typing errors');
-is(form_login('u1', 'correct horse')->code, 429, 'for all of them');
+is($res->code, 429, 'logins are throttled');
+cmp_ok($tries, '>', 40, 'typing errors of a household are allowed');
+is(form_login('u1', 'correct horse')->code, 429, 'all names are throttled');
 
 
-=== wrong passwords from the addresses of one IPv6 network: throttled
+=== wrong passwords throttle an IPv6 network
 --- server
 set_real_ip_from 127.0.0.1;
 real_ip_header X-Real-IP;
@@ -395,14 +402,15 @@ my $try = sub {
                'X-Real-IP' => $address)->code;
 };
 
-is((grep { $try->("2001:db8::$_", 'wrong') == 429 } 1 .. 12) > 0, 1, 'refused');
+is((grep { $try->("2001:db8::$_", 'wrong') == 429 } 1 .. 12) > 0, 1,
+   'the network is throttled');
 is($try->('2001:db8:0:1::1', 'correct horse'), 200, 'another network is not');
 
 is((grep { $try->("::ffff:192.0.2.$_", 'wrong') == 429 } 1 .. 12), 0,
-   'IPv4 by IPv6: each address counts for itself');
+   'mapped IPv4 addresses are counted one by one');
 
 
-=== wrong passwords at a time: most of them learn nothing
+=== most concurrent wrong passwords are throttled
 --- then
 my %codes;
 my $left = 40;
@@ -414,12 +422,12 @@ for (1 .. 40) {
         ->finally(sub { $left-- });
 }
 
-ok(wait_until { $left == 0 }, 'all are answered');
-cmp_ok($codes{403} // 0, '<', 12, 'few are told that it is wrong');
-is(($codes{403} // 0) + ($codes{429} // 0), 40, 'the others to wait');
+ok(wait_until { $left == 0 }, 'all requests get a response');
+cmp_ok($codes{403} // 0, '<', 12, 'few are reported as wrong');
+is(($codes{403} // 0) + ($codes{429} // 0), 40, 'the others are throttled');
 
 
-=== right passwords at a time
+=== concurrent correct passwords are not throttled
 --- then
 my %codes;
 my $left = 20;
@@ -431,11 +439,11 @@ for (1 .. 20) {
         ->finally(sub { $left-- });
 }
 
-ok(wait_until { $left == 0 }, 'all are answered');
-is_deeply(\%codes, { 200 => 20 }, 'by a session');
+ok(wait_until { $left == 0 }, 'all requests get a response');
+is_deeply(\%codes, { 200 => 20 }, 'with a session');
 
 
-=== a success forgives
+=== a successful login resets the throttling
 --- then
 my %codes;
 
@@ -444,10 +452,10 @@ for (1 .. 10) {
     $codes{ form_login('u1', 'correct horse')->code }++;
 }
 
-is_deeply(\%codes, { 200 => 20, 302 => 10 }, 'nobody is locked out');
+is_deeply(\%codes, { 200 => 20, 302 => 10 }, 'no login is throttled');
 
 
-=== logging in from a foreign page
+=== a cross-origin login is rejected
 --- type: form
 --- more_headers
 Origin: https://evil.example
@@ -460,7 +468,7 @@ username=u1&password=correct+horse
 ! Set-Cookie
 
 
-=== PUT
+=== PUT of the login form is not allowed
 --- type: form
 --- request
 PUT /login/

@@ -8,7 +8,10 @@ use Test::Nginx::Socket 'no_plan';
 use Chat;
 
 
-# take_slot DB: as a send does before it takes ids
+# take_slot DB: as a send does before it takes ids.  The next client id is
+# a new one: an earlier block may have deleted a row with the same id that is
+# not purged yet, and InnoDB would lock the gap after it, into which others
+# insert.
 
 sub take_slot {
     shift->do('INSERT INTO chat_writing (slot, floor_id)
@@ -19,7 +22,8 @@ sub take_slot {
 }
 
 
-# read_after WHO, CURSOR: all there is behind the cursor, as (texts, cursor)
+# read_after USER, CURSOR: returns all messages after the cursor, as (texts,
+# cursor)
 
 sub read_after {
     my ($who, $cursor) = @_;
@@ -35,7 +39,7 @@ sub read_after {
         return (\@texts, $cursor) unless $page->{has_more};
     }
 
-    die "no end of it";
+    die "too many pages";
 }
 
 
@@ -44,7 +48,7 @@ run_tests();
 
 __DATA__
 
-=== after: oldest first, mine alone
+=== after= returns the user's own messages, oldest first
 --- given
 message(u1 => 'u2', $_) for 1 .. 3;
 message(u2 => 'u3', 'not mine');
@@ -62,7 +66,7 @@ X-Content-Type-Options: nosniff
 Cache-Control: no-store
 
 
-=== after=0 is from the beginning
+=== after=0 returns messages from the beginning
 --- given
 message(u1 => 'u2', $_) for 1 .. 3;
 --- as: u1
@@ -71,7 +75,7 @@ GET /api/v1/message/?after=0
 --- bodies: 1 2 3
 
 
-=== nothing new: the cursor stays good
+=== the cursor stays valid if there are no new messages
 --- given
 message(u1 => 'u2', 1);
 --- then
@@ -80,12 +84,13 @@ my $page = api('u1', GET => '/api/v1/message/?after=1')->json;
 is_deeply($page->{results}, [], 'no results');
 ok(!$page->{has_more}, 'no more');
 
-message(u2 => 'u1', 2);
+is(api('u2', POST => '/api/v1/message/', { recipient => 'u1', body => '2' })
+       ->code, 201, 'another message');
 
-is_deeply((read_after('u1', $page->{cursor}))[0], [2], 'the next one');
+is_deeply((read_after('u1', $page->{cursor}))[0], [2], 'the next message');
 
 
-=== after with one person
+=== after= and target= select one conversation
 --- given
 message(u1 => 'u2', 'one');
 message(u1 => 'u3', 'other');
@@ -96,7 +101,7 @@ GET /api/v1/message/?after=0&target=u2
 --- bodies: one two
 
 
-=== after, limited, page by page
+=== after= and limit= return all messages page by page
 --- given
 message(u1 => 'u2', $_) for 1 .. 7;
 --- then
@@ -124,7 +129,7 @@ GET /api/v1/message/?after=0&limit=3
 --- response_body_like: "has_more":false,"cursor":"3"\}$
 
 
-=== without a limit: a page
+=== without limit=, after= returns one page
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -134,7 +139,7 @@ GET /api/v1/message/?after=0
 --- response_body_like: "has_more":true,"cursor":"15"\}$
 
 
-=== chat_page_size is the limit, unless one is given
+=== limit= overrides chat_page_size
 --- given
 message(u1 => 'u2', $_) for 1 .. 3;
 --- server
@@ -148,7 +153,7 @@ is_deeply([texts(api('u1', GET => '/api/v1/message/?after=0&limit=3')
           [1, 2, 3], 'three');
 
 
-=== after=latest: the cursor of now, no results
+=== after=latest returns the current cursor and no messages
 --- given
 message(u1 => 'u2', $_) for 1 .. 3;
 --- then
@@ -158,10 +163,11 @@ is_deeply($page->{results}, [], 'no results');
 ok(!$page->{has_more}, 'no more');
 
 message(u2 => 'u1', 4);
-is_deeply((read_after('u1', $page->{cursor}))[0], [4], 'what came later');
+is_deeply((read_after('u1', $page->{cursor}))[0], [4],
+          'only later messages are returned');
 
 
-=== after=latest of somebody without messages
+=== after=latest works for a user without messages
 --- given
 message(u1 => 'u2', 1);
 --- then
@@ -170,10 +176,11 @@ my $page = api('u3', GET => '/api/v1/message/?after=latest')->json;
 is_deeply($page->{results}, [], 'no results');
 
 message(u2 => 'u3', 2);
-is_deeply((read_after('u3', $page->{cursor}))[0], [2], 'what came later');
+is_deeply((read_after('u3', $page->{cursor}))[0], [2],
+          'only later messages are returned');
 
 
-=== a cursor above all there is
+=== a cursor above the last id is lowered
 --- given
 message(u1 => 'u2', 1);
 message(u2 => 'u3', 2);
@@ -184,7 +191,7 @@ GET /api/v1/message/?after=1000
 {"results":[],"has_more":false,"cursor":"1"}
 
 
-=== a cursor is an id of one's own, whatever it was before
+=== the cursor is the id of a message of the user
 --- given
 message(u1 => 'u2', 1);
 message(u2 => 'u3', 2);
@@ -201,11 +208,11 @@ is(api('u1', GET => "/api/v1/message/?after=$_")->json->{cursor},
     for sort keys %cursors;
 
 is(api('u4', GET => "/api/v1/message/?after=$_")->json->{cursor}, 0,
-   "of somebody without messages, $_")
+   "of a user without messages, $_")
     for 0, 4, 5, '3.3', 'latest';
 
 
-=== before: newest first
+=== before= returns the newest messages first
 --- given
 message(u1 => 'u2', $_) for 1 .. 5;
 --- as: u1
@@ -215,7 +222,7 @@ GET /api/v1/message/?before=4&limit=2
 --- response_body_like: ^\{"results":\[\{"id":3,.*\],"has_more":true,"cursor":"2"\}$
 
 
-=== before: the cursor leads to the next page
+=== the cursor of before= selects the next page
 --- given
 message(u1 => 'u2', $_) for 1 .. 5;
 --- as: u1
@@ -225,7 +232,7 @@ GET /api/v1/message/?before=2&limit=2
 --- response_body_like: "has_more":false,
 
 
-=== before=latest, with one person
+=== before=latest and target= select one conversation
 --- given
 message(u1 => 'u2', 'one');
 message(u1 => 'u3', 'other');
@@ -236,7 +243,7 @@ GET /api/v1/message/?before=latest&target=u2
 --- bodies: two one
 
 
-=== before=latest, with everybody: mine alone
+=== before=latest returns the user's own messages only
 --- given
 message(u1 => 'u2', 'one');
 message(u3 => 'u4', 'not mine');
@@ -248,7 +255,7 @@ GET /api/v1/message/?before=latest
 --- bodies: note two one
 
 
-=== before the first one
+=== before= the first message returns an empty list
 --- given
 message(u1 => 'u2', 1);
 --- as: u1
@@ -257,7 +264,7 @@ GET /api/v1/message/?before=1
 --- response_body_like: ^\{"results":\[\],"has_more":false,
 
 
-=== an unknown target: empty
+=== after= with an unknown target returns an empty list
 --- given
 message(u1 => 'u2', 1);
 --- as: u1
@@ -266,7 +273,7 @@ GET /api/v1/message/?after=0&target=nobody
 --- response_body_like: ^\{"results":\[\],"has_more":false,"cursor":
 
 
-=== an unknown target before: empty
+=== before= with an unknown target returns an empty list
 --- given
 message(u1 => 'u2', 1);
 --- as: u1
@@ -275,7 +282,7 @@ GET /api/v1/message/?before=latest&target=nobody
 --- response_body_like: ^\{"results":\[\],"has_more":false,"cursor":
 
 
-=== after is no cursor
+=== an invalid after= is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?after=yesterday
@@ -284,7 +291,7 @@ GET /api/v1/message/?after=yesterday
 {"after":["A valid cursor is required."]}
 
 
-=== after is empty
+=== an empty after= is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?after=
@@ -293,7 +300,7 @@ GET /api/v1/message/?after=
 {"after":["A valid cursor is required."]}
 
 
-=== after is negative
+=== a negative after= is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?after=-1
@@ -302,7 +309,7 @@ GET /api/v1/message/?after=-1
 {"after":["A valid cursor is required."]}
 
 
-=== before is no cursor
+=== an invalid before= is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?before=1%27
@@ -311,7 +318,7 @@ GET /api/v1/message/?before=1%27
 {"before":["A valid cursor is required."]}
 
 
-=== limit 0
+=== limit=0 is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?after=0&limit=0
@@ -320,7 +327,7 @@ GET /api/v1/message/?after=0&limit=0
 {"limit":["A valid integer from 1 to 100 is required."]}
 
 
-=== limit 101
+=== limit=101 is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?before=latest&limit=101
@@ -329,7 +336,7 @@ GET /api/v1/message/?before=latest&limit=101
 {"limit":["A valid integer from 1 to 100 is required."]}
 
 
-=== limit is no number
+=== an invalid limit= is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?after=0&limit=ten
@@ -338,25 +345,25 @@ GET /api/v1/message/?after=0&limit=ten
 {"limit":["A valid integer from 1 to 100 is required."]}
 
 
-=== a message that commits late is not skipped
+=== a message that is committed late is not skipped
 --- given
 message(u1 => 'u2', 'before');
 --- then
-# another worker's transaction, as the module writes it: it has its id, but is
-# not committed while others go on
+# the transaction of another worker, as the module writes it: it has an id but
+# is not committed while other sends continue
 
 my $late = connect_db();
 $late->begin_work;
 take_slot($late);
 $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
-           VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
+           VALUES (2, 1, UTC_TIMESTAMP(6), UUID(), 'late')");
 
 is(api('u3', POST => '/api/v1/message/',
-       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
+       { recipient => 'u1', body => 'early' })->code, 201, 'other sends continue');
 
 my ($texts, $cursor) = read_after('u1', 0);
-is_deeply($texts, ['before', 'early'], 'what is committed is there');
+is_deeply($texts, ['before', 'early'], 'committed messages are returned');
 
 my $latest = api('u1', GET => '/api/v1/message/?after=latest')
                  ->json->{cursor};
@@ -365,45 +372,45 @@ $late->commit;
 
 ($texts) = read_after('u1', $cursor);
 is(scalar(grep { $_ eq 'late' } @$texts), 1,
-   'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
+   'the late message follows the cursor') or diag("cursor $cursor: @$texts");
 
 ($texts) = read_after('u1', $latest);
 is(scalar(grep { $_ eq 'late' } @$texts), 1,
-   'and behind that of "latest"') or diag("cursor $latest: @$texts");
+   'and the cursor of "latest"') or diag("cursor $latest: @$texts");
 
 
-=== nor is one that is still before its end
+=== a message of a running transaction is not skipped
 --- given
 message(u1 => 'u2', 'before');
 --- then
-# the row in chat_writing is changed, the message's not there yet
+# the row in chat_writing is changed, the message is not visible yet
 
 my $late = connect_db();
 $late->begin_work;
 take_slot($late);
 $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
-           VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
+           VALUES (2, 1, UTC_TIMESTAMP(6), UUID(), 'late')");
 
 is(api('u3', POST => '/api/v1/message/',
-       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
+       { recipient => 'u1', body => 'early' })->code, 201, 'other sends continue');
 
 my ($texts, $cursor) = read_after('u1', 0);
-is_deeply($texts, ['before', 'early'], 'what is committed is there');
+is_deeply($texts, ['before', 'early'], 'committed messages are returned');
 
 $late->commit;
 
 ($texts) = read_after('u1', $cursor);
 is(scalar(grep { $_ eq 'late' } @$texts), 1,
-   'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
+   'the late message follows the cursor') or diag("cursor $cursor: @$texts");
 
 
-=== nor one whose id is taken and whose row nobody can see yet
+=== a message with a taken id and no visible row is not skipped
 --- given
 message(u1 => 'u2', 'before');
 sql('ALTER TABLE chat_message AUTO_INCREMENT = 3');
 --- then
-# a slot that was there before, and one that was not
+# with a slot that existed before, and with a new one
 
 for my $turn (1, 2) {
     my $late = connect_db();
@@ -420,10 +427,10 @@ for my $turn (1, 2) {
 
     is(api('u3', POST => '/api/v1/message/',
            { recipient => 'u1', body => "early $turn" })->code, 201,
-       'others go on');
+       'other sends continue');
 
     my ($texts, $cursor) = read_after('u1', $id - 1);
-    is_deeply($texts, ["early $turn"], 'what is committed is there');
+    is_deeply($texts, ["early $turn"], 'committed messages are returned');
     cmp_ok($cursor, '<', $id, 'the cursor waits');
 
     $late->do("INSERT INTO chat_message
@@ -432,13 +439,13 @@ for my $turn (1, 2) {
     $late->commit;
 
     ($texts) = read_after('u1', $cursor);
-    is(scalar(grep { $_ eq 'late' } @$texts), 1, 'so that it comes');
+    is(scalar(grep { $_ eq 'late' } @$texts), 1, 'the late one is returned');
 
     sql('ALTER TABLE chat_message AUTO_INCREMENT = 5');
 }
 
 
-=== nor is one of a program that knows nothing of chat_writing
+=== a message of a program without chat_writing is not skipped
 --- given
 message(u1 => 'u2', 'before');
 --- then
@@ -449,19 +456,19 @@ $late->do("INSERT INTO chat_message
            VALUES (2, 1, UTC_TIMESTAMP(6), 'late')");
 
 is(api('u3', POST => '/api/v1/message/',
-       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
+       { recipient => 'u1', body => 'early' })->code, 201, 'other sends continue');
 
 my ($texts, $cursor) = read_after('u1', 0);
-is_deeply($texts, ['before', 'early'], 'what is committed is there');
+is_deeply($texts, ['before', 'early'], 'committed messages are returned');
 
 $late->commit;
 
 ($texts) = read_after('u1', $cursor);
 is(scalar(grep { $_ eq 'late' } @$texts), 1,
-   'the late one comes behind the cursor') or diag("cursor $cursor: @$texts");
+   'the late message follows the cursor') or diag("cursor $cursor: @$texts");
 
 
-=== a transaction that is rolled back holds nobody back
+=== a transaction that is rolled back does not delay others
 --- given
 message(u1 => 'u2', 'before');
 --- then
@@ -470,20 +477,20 @@ $late->begin_work;
 take_slot($late);
 $late->do("INSERT INTO chat_message
                   (sender_id, recipient_id, created_at, client_id, body)
-           VALUES (2, 1, UTC_TIMESTAMP(6), 'late', 'late')");
+           VALUES (2, 1, UTC_TIMESTAMP(6), UUID(), 'late')");
 $late->rollback;
 
 is(api('u3', POST => '/api/v1/message/',
-       { recipient => 'u1', body => 'early' })->code, 201, 'others go on');
+       { recipient => 'u1', body => 'early' })->code, 201, 'other sends continue');
 
 my ($texts, $cursor) = read_after('u1', 0);
-is_deeply($texts, ['before', 'early'], 'what is committed is there');
-is_deeply((read_after('u1', $cursor))[0], [], 'and not a second time');
+is_deeply($texts, ['before', 'early'], 'committed messages are returned');
+is_deeply((read_after('u1', $cursor))[0], [], 'and returned once');
 
 
-=== a reader who follows misses nothing while many send
+=== a reading client misses nothing while many clients send
 --- then
-# four send, two at a time from each; the reader asks all the while
+# three users send six messages at a time; the client reads meanwhile
 
 my $total = 120;
 my ($sent, $cursor, %seen) = (0, 0);

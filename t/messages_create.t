@@ -12,7 +12,7 @@ run_tests();
 
 __DATA__
 
-=== JSON
+=== a JSON body is accepted
 --- as: u1
 --- type: json
 --- request
@@ -32,7 +32,7 @@ Cache-Control: no-store
 --- then
 is(scalar sql("SELECT CONCAT_WS(' ', id, sender_id, recipient_id, body)
                FROM chat_message"),
-   '1 1 2 hello', 'the stored message');
+   '1 1 2 hello', 'the message is stored');
 is(scalar sql("SELECT CONCAT_WS(' ', lo_id, hi_id, message_count,
                                 last_message_id, lo_unread, hi_unread)
                FROM chat_conversation"),
@@ -41,7 +41,7 @@ cmp_ok(abs(sql('SELECT TIMESTAMPDIFF(SECOND, created_at, UTC_TIMESTAMP())
                 FROM chat_message')), '<', 10, 'its time is UTC');
 
 
-=== form, as jQuery posts it
+=== a form as sent by jQuery is accepted
 --- as: u1
 --- type: application/x-www-form-urlencoded; charset=UTF-8
 --- more_headers
@@ -55,7 +55,7 @@ recipient=u2&body=hello+there+%26+100%25+%C3%A4
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello there & 100% ä"}
 
 
-=== multipart
+=== a multipart body is accepted
 --- as: u1
 --- type: multipart
 --- request eval
@@ -65,7 +65,7 @@ recipient=u2&body=hello+there+%26+100%25+%C3%A4
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"two\r\nlines"}
 
 
-=== the path without its closing slash
+=== a path without the trailing slash is accepted
 --- as: u1
 --- type: json
 --- request
@@ -76,7 +76,7 @@ POST /api/v1/message
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== to oneself
+=== a user can send a message to itself
 --- as: u1
 --- type: json
 --- request
@@ -89,7 +89,7 @@ POST /api/v1/message/
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'stored once');
 
 
-=== the recipient's name in another case
+=== case is ignored in the recipient's name
 --- as: u1
 --- type: json
 --- request
@@ -100,7 +100,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== accents count in a name
+=== accents are significant in a name
 --- given
 sql("INSERT INTO chat_user (username) VALUES ('rené')");
 --- as: u1
@@ -113,7 +113,7 @@ POST /api/v1/message/
 {"detail":"Not found."}
 
 
-=== a name with accents, in another case
+=== a name with accents is found in another case
 --- given
 sql("INSERT INTO chat_user (username) VALUES ('rené')");
 --- as: u1
@@ -126,7 +126,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"rené","timestamp":"<time>","body":"hello"}
 
 
-=== emoji, quotes, markup, control characters
+=== emoji, quotes, markup and control characters are stored as sent
 --- as: u1
 --- type: json
 --- request
@@ -141,7 +141,7 @@ is(scalar sql('SELECT body FROM chat_message'),
    qq(😀 🚀 "q" <b>\\ 'x' \x01\n\t é ü 漢), 'stored as sent');
 
 
-=== SQL in both fields
+=== SQL in both fields is plain text
 --- as: u1
 --- type: json
 --- request
@@ -152,7 +152,7 @@ POST /api/v1/message/
 {"detail":"Not found."}
 
 
-=== SQL in the body
+=== SQL in the body is plain text
 --- as: u1
 --- type: json
 --- request
@@ -163,7 +163,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"a\\'), (1, 1, 1, NOW(), NULL, 'b'); -- \\' \" %s \\"}
 
 
-=== white space around both is cut
+=== leading and trailing white space is removed
 --- as: u1
 --- type: json
 --- request
@@ -174,7 +174,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"two  words"}
 
 
-=== Unicode's white space as well
+=== Unicode white space is removed as well
 --- as: u1
 --- type: json
 --- request
@@ -185,7 +185,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"x\u00a0y"}
 
 
-=== a zero-width space is no white space
+=== a zero-width space is not white space
 --- as: u1
 --- type: json
 --- request
@@ -196,7 +196,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"\u200bx\ufeff"}
 
 
-=== numbers are taken as their text
+=== a number is accepted as text
 --- given
 sql("INSERT INTO chat_user (username) VALUES ('42')");
 --- as: u1
@@ -220,7 +220,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"123456789012345678901234567890"}
 
 
-=== other fields are passed over
+=== unknown fields are ignored
 --- as: u1
 --- type: json
 --- request
@@ -231,366 +231,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== JSON, both missing
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{}
---- error_code: 400
---- response_body chomp
-{"recipient":["This field is required."],"body":["This field is required."]}
-
-
-=== form, both missing
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-x=1
---- error_code: 400
---- response_body chomp
-{"recipient":["This field is required."],"body":["This field is required."]}
-
-
-=== multipart, both missing
---- as: u1
---- type: multipart
---- request eval
-"POST /api/v1/message/\n" . Chat::multipart(x => 1)
---- error_code: 400
---- response_body chomp
-{"recipient":["This field is required."],"body":["This field is required."]}
-
-
-=== JSON, the recipient missing
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"body":"hello"}
---- error_code: 400
---- response_body chomp
-{"recipient":["This field is required."]}
-
-
-=== form, the body missing
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=u2
---- error_code: 400
---- response_body chomp
-{"body":["This field is required."]}
-
-
-=== no request body, whatever its type
---- as: u1
---- type: text/plain
---- request
-POST /api/v1/message/
---- error_code: 400
---- response_body chomp
-{"recipient":["This field is required."],"body":["This field is required."]}
-
-
-=== JSON, blank
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":"","body":""}
---- error_code: 400
---- response_body chomp
-{"recipient":["This field may not be blank."],"body":["This field may not be blank."]}
-
-
-=== form, blank
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=&body=
---- error_code: 400
---- response_body chomp
-{"recipient":["This field may not be blank."],"body":["This field may not be blank."]}
-
-
-=== multipart, blank
---- as: u1
---- type: multipart
---- request eval
-"POST /api/v1/message/\n" . Chat::multipart(recipient => '', body => '')
---- error_code: 400
---- response_body chomp
-{"recipient":["This field may not be blank."],"body":["This field may not be blank."]}
-
-
-=== JSON, white space alone
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":" \t","body":"\n\u00a0\u3000"}
---- error_code: 400
---- response_body chomp
-{"recipient":["This field may not be blank."],"body":["This field may not be blank."]}
-
-
-=== form, white space alone
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=u2&body=+%0A%E3%80%80+
---- error_code: 400
---- response_body chomp
-{"body":["This field may not be blank."]}
-
-
-=== multipart, white space alone
---- as: u1
---- type: multipart
---- request eval
-"POST /api/v1/message/\n" . Chat::multipart(recipient => 'u2', body => " \r\n\t")
---- error_code: 400
---- response_body chomp
-{"body":["This field may not be blank."]}
-
-
-=== null
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":null,"body":null}
---- error_code: 400
---- response_body chomp
-{"recipient":["This field may not be null."],"body":["This field may not be null."]}
-
-
-=== true and false
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":true,"body":false}
---- error_code: 400
---- response_body chomp
-{"recipient":["Not a valid string."],"body":["Not a valid string."]}
-
-
-=== an object and an array
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":{"body":"x"},"body":["x","recipient"]}
---- error_code: 400
---- response_body chomp
-{"recipient":["Not a valid string."],"body":["Not a valid string."]}
-
-
-=== JSON that does not parse
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":"u2","body":"hel
---- error_code: 400
---- response_body_like: ^\{"detail":"JSON parse error - [^"]+"\}$
-
-
-=== JSON, white space alone as the document
---- as: u1
---- type: json
---- request eval
-"POST /api/v1/message/\n" . ' '
---- more_headers
-Content-Length: 1
---- error_code: 400
---- response_body_like: ^\{"detail":"JSON parse error - [^"]+"\}$
-
-
-=== JSON, something behind the document
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":"u2","body":"hello"} x
---- error_code: 400
---- response_body_like: ^\{"detail":"JSON parse error - [^"]+"\}$
-
-
-=== JSON that is no UTF-8
---- as: u1
---- type: json
---- request eval
-"POST /api/v1/message/\n" . qq({"recipient":"u2","body":"\xff\xfe"})
---- error_code: 400
---- response_body_like: ^\{"detail":"JSON parse error - [^"]+"\}$
-
-
-=== JSON with half a surrogate pair
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":"u2","body":"\ud83d"}
---- error_code: 400
---- response_body_like: ^\{"detail":"JSON parse error - [^"]+"\}$
-
-
-=== JSON, nested very deeply
---- as: u1
---- type: json
---- request eval
-"POST /api/v1/message/\n" . '[' x 20000
---- error_code: 400
---- response_body_like: ^\{"detail":"JSON parse error - [^"]+"\}$
-
-
-=== JSON that is an array
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-[{"recipient":"u2","body":"hello"}]
---- error_code: 400
---- response_body chomp
-{"non_field_errors":["Invalid data. Expected a dictionary, but got list."]}
-
-
-=== JSON that is a string
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-"hello"
---- error_code: 400
---- response_body chomp
-{"non_field_errors":["Invalid data. Expected a dictionary, but got str."]}
-
-
-=== JSON that is an integer
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-12
---- error_code: 400
---- response_body chomp
-{"non_field_errors":["Invalid data. Expected a dictionary, but got int."]}
-
-
-=== JSON that is a fraction
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-1.5
---- error_code: 400
---- response_body chomp
-{"non_field_errors":["Invalid data. Expected a dictionary, but got float."]}
-
-
-=== JSON that is a boolean
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-true
---- error_code: 400
---- response_body chomp
-{"non_field_errors":["Invalid data. Expected a dictionary, but got bool."]}
-
-
-=== JSON that is null, for which DRF has words of its own
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-null
---- error_code: 400
---- response_body chomp
-{"non_field_errors":["No data provided"]}
-
-
-=== form that is no UTF-8
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=u2&body=%ff%fe
---- error_code: 400
---- response_body chomp
-{"body":["Not a valid string."]}
-
-
-=== form, percent signs that encode nothing stay
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=u2&body=100%+%zz+%4
---- error_code: 201
---- json
-{"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"100% %zz %4"}
-
-
-=== form, the last of two counts
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=u3&recipient=u2&body=one&body=two
---- error_code: 201
---- json
-{"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"two"}
-
-
-=== multipart that is cut off
---- as: u1
---- type: multipart
---- request eval
-"POST /api/v1/message/\n--b0undary\r\nContent-Disposition: form-data; name=\"body\"\r\n\r\nhel"
---- error_code: 400
---- response_body_like: ^\{"detail":"Multipart form parse error - [^"]+"\}$
-
-
-=== multipart without a boundary
---- as: u1
---- type: multipart/form-data
---- request eval
-"POST /api/v1/message/\n" . Chat::multipart(recipient => 'u2', body => 'x')
---- error_code: 400
---- response_body_like: ^\{"detail":"Multipart form parse error - [^"]+"\}$
-
-
-=== null characters, JSON
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":"u2\u0000","body":"a\u0000b"}
---- error_code: 400
---- response_body chomp
-{"recipient":["Null characters are not allowed."],"body":["Null characters are not allowed."]}
-
-
-=== null characters, form
---- as: u1
---- type: form
---- request
-POST /api/v1/message/
-recipient=u2&body=a%00b
---- error_code: 400
---- response_body chomp
-{"body":["Null characters are not allowed."]}
-
-
-=== the recipient is unknown
+=== an unknown recipient is rejected
 --- as: u1
 --- type: json
 --- request
@@ -603,7 +244,7 @@ POST /api/v1/message/
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'nothing is stored');
 
 
-=== the recipient is unknown, form
+=== an unknown recipient is rejected, form
 --- as: u1
 --- type: form
 --- request
@@ -614,7 +255,7 @@ recipient=nobody&body=hello
 {"detail":"Not found."}
 
 
-=== the recipient is unknown, multipart
+=== an unknown recipient is rejected, multipart
 --- as: u1
 --- type: multipart
 --- request eval
@@ -624,7 +265,7 @@ recipient=nobody&body=hello
 {"detail":"Not found."}
 
 
-=== the fields are looked at before the recipient
+=== fields are validated before the recipient is searched for
 --- as: u1
 --- type: json
 --- request
@@ -635,7 +276,7 @@ POST /api/v1/message/
 {"body":["This field may not be blank."]}
 
 
-=== a name that nobody can have
+=== an invalid name is an unknown recipient
 --- as: u1
 --- type: json
 --- request eval
@@ -645,7 +286,7 @@ POST /api/v1/message/
 {"detail":"Not found."}
 
 
-=== another content type
+=== an unsupported content type is rejected
 --- as: u1
 --- type: text/plain
 --- request
@@ -656,7 +297,7 @@ hello
 {"detail":"Unsupported media type \"text/plain\" in request."}
 
 
-=== no content type
+=== a request without a content type is rejected
 --- as: u1
 --- request
 POST /api/v1/message/
@@ -665,7 +306,7 @@ recipient=u2&body=hello
 --- response_body_like: ^\{"detail":"Unsupported media type \\"[^"]*\\" in request\."\}$
 
 
-=== JSON's type in other letters, with a parameter
+=== the type of JSON is accepted in other letters and with a parameter
 --- as: u1
 --- type: Application/JSON; charset=utf-8
 --- request
@@ -676,7 +317,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== JSON whatever Accept says
+=== the response is JSON regardless of Accept
 --- as: u1
 --- type: json
 --- more_headers
@@ -691,7 +332,7 @@ POST /api/v1/message/
 Content-Type: application/json
 
 
-=== 4,000 characters, each of four bytes, and white space
+=== 4,000 characters of four bytes and white space are accepted
 --- as: u1
 --- type: json
 --- request eval
@@ -701,7 +342,7 @@ Content-Type: application/json
 qr/"body":"(?:😀){4000}"\}$/
 
 
-=== 4,000 characters, escaped
+=== 4,000 escaped characters are accepted
 --- as: u1
 --- type: json
 --- request eval
@@ -711,7 +352,7 @@ qr/"body":"(?:😀){4000}"\}$/
 qr/"body":"(?:😀){4000}"\}$/
 
 
-=== one more than that
+=== 4,001 characters are rejected
 --- as: u1
 --- type: json
 --- request eval
@@ -721,7 +362,7 @@ qr/"body":"(?:😀){4000}"\}$/
 {"body":["Ensure this field has no more than 4000 characters."]}
 
 
-=== one more than that, form
+=== 4,001 characters are rejected, form
 --- as: u1
 --- type: form
 --- request eval
@@ -731,7 +372,7 @@ qr/"body":"(?:😀){4000}"\}$/
 {"body":["Ensure this field has no more than 4000 characters."]}
 
 
-=== one more than that, multipart
+=== 4,001 characters are rejected, multipart
 --- as: u1
 --- type: multipart
 --- request eval
@@ -741,7 +382,7 @@ qr/"body":"(?:😀){4000}"\}$/
 {"body":["Ensure this field has no more than 4000 characters."]}
 
 
-=== chat_max_message
+=== a body longer than chat_max_message is rejected
 --- api
 chat_max_message 5;
 --- as: u1
@@ -754,7 +395,7 @@ POST /api/v1/message/
 {"body":["Ensure this field has no more than 5 characters."]}
 
 
-=== chat_max_message reached
+=== a body of chat_max_message characters is accepted
 --- api
 chat_max_message 5;
 --- as: u1
@@ -767,7 +408,7 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"12345"}
 
 
-=== more than client_max_body_size
+=== a request larger than client_max_body_size is rejected
 --- as: u1
 --- type: json
 --- request eval
@@ -778,7 +419,7 @@ POST /api/v1/message/
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 0, 'nothing is stored');
 
 
-=== a chunked body
+=== a chunked body is accepted
 --- as: u1
 --- type: json
 --- more_headers
@@ -791,7 +432,7 @@ Transfer-Encoding: chunked
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"chunked"}
 
 
-=== a body that comes in pieces
+=== a body that arrives in parts is accepted
 --- as: u1
 --- type: json
 --- request eval
@@ -806,7 +447,7 @@ Transfer-Encoding: chunked
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== a body that nginx puts into a file
+=== a body that nginx writes to a file is accepted
 --- change
 s/client_body_buffer_size +\w+;/client_body_buffer_size 1k;/;
 --- as: u1
@@ -817,7 +458,7 @@ s/client_body_buffer_size +\w+;/client_body_buffer_size 1k;/;
 --- response_body_like: "body":"x{3000}"
 
 
-=== a body that nginx always puts into a file
+=== a body that nginx always writes to a file is accepted
 --- api
 client_body_in_file_only clean;
 --- as: u1
@@ -830,7 +471,7 @@ recipient=u2&body=hello
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== two on one connection
+=== two sends on one connection are accepted
 --- as: u1
 --- type: json
 --- pipelined_requests eval
@@ -844,7 +485,7 @@ recipient=u2&body=hello
 ['"id":1,.*"body":"one"', '"id":2,.*"body":"two"']
 
 
-=== many at once: each is stored, and the conversation counts them
+=== simultaneous messages are stored and counted
 --- then
 my @codes;
 
@@ -866,4 +507,22 @@ is(scalar sql('SELECT COUNT(*) FROM chat_conversation AS c
                WHERE last_message_id <> (SELECT MAX(id) FROM chat_message AS m
                                          WHERE m.lo_id = c.lo_id
                                            AND m.hi_id = c.hi_id)'),
-   0, 'with their last ids');
+   0, 'conversations have their last ids');
+
+
+=== a body with a content coding is rejected
+--- then
+for my $coding ('gzip', 'br', 'deflate', 'GZIP', 'gzip, gzip', 'x') {
+    for my $path ('message', 'conversation/u2/read', 'password', 'session') {
+        my $res = api('u1', POST => "/api/v1/$path/", { recipient => 'u2' },
+                      'Content-Encoding' => $coding);
+
+        is($res->code, 415, "$coding, $path");
+        is($res->body, qq({"detail":"Unsupported content coding \\"$coding\\" )
+                       . 'in request."}', 'the reason');
+    }
+}
+
+is(api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' },
+       'Content-Encoding' => $_)->code, 201, "\"$_\" is none")
+    for 'identity', 'Identity', '';

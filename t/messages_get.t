@@ -12,7 +12,7 @@ run_tests();
 
 __DATA__
 
-=== to its sender
+=== the sender gets the message
 --- given
 message(u1 => 'u2', 'hello "you"');
 --- as: u1
@@ -22,7 +22,7 @@ GET /api/v1/message/1/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"2025-12-30T07:03:02.325660Z","body":"hello \"you\""}
 --- response_headers
 Content-Type: application/json
-Allow: GET, POST, HEAD, OPTIONS
+Allow: GET, PATCH, DELETE, HEAD, OPTIONS
 Vary: Accept, Cookie
 X-Content-Type-Options: nosniff
 X-Frame-Options: DENY
@@ -30,7 +30,7 @@ Referrer-Policy: same-origin
 Cache-Control: no-store
 
 
-=== to its recipient
+=== the recipient gets the message
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u2
@@ -40,7 +40,7 @@ GET /api/v1/message/1/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"2025-12-30T07:03:02.325660Z","body":"hello"}
 
 
-=== a time without a fraction has six digits all the same
+=== a time without a fraction has six digits
 --- given
 message(u1 => 'u2', 'hello');
 sql("UPDATE chat_message SET created_at = '2026-01-01 00:00:00'");
@@ -50,7 +50,7 @@ GET /api/v1/message/1/
 --- response_body_like: "timestamp":"2026-01-01T00:00:00\.000000Z"
 
 
-=== to nobody else
+=== other users get a 404
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u3
@@ -61,22 +61,22 @@ GET /api/v1/message/1/
 {"detail":"Not found."}
 
 
-=== to nobody else when it is in memory already
+=== other users get a 404 if the message is cached
 --- then
 my $id = api('u1', POST => '/api/v1/message/',
              { recipient => 'u2', body => 'secret' })->json->{id};
 
-# each worker some of them
+# each worker serves some of them
 for (1 .. 10) {
     is(api('u2', GET => "/api/v1/message/$id/")->json->{body}, 'secret',
        'the recipient gets it');
     my $res = api('u3', GET => "/api/v1/message/$id/");
-    is($res->code, 404, 'another person does not');
-    is($res->body, '{"detail":"Not found."}', 'and learns nothing');
+    is($res->code, 404, 'another user gets a 404');
+    is($res->body, '{"detail":"Not found."}', 'as for a missing message');
 }
 
 
-=== not there
+=== an unknown id returns 404
 --- as: u1
 --- request
 GET /api/v1/message/1/
@@ -85,7 +85,7 @@ GET /api/v1/message/1/
 {"detail":"Not found."}
 
 
-=== an id that is no number
+=== an id that is not a number returns 404
 --- as: u1
 --- request
 GET /api/v1/message/one/
@@ -94,7 +94,7 @@ GET /api/v1/message/one/
 {"detail":"Not found."}
 
 
-=== an id with something behind it
+=== an id with trailing characters returns 404
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -105,7 +105,7 @@ GET /api/v1/message/1x/
 {"detail":"Not found."}
 
 
-=== 0
+=== id 0 returns 404
 --- as: u1
 --- request
 GET /api/v1/message/0/
@@ -114,7 +114,7 @@ GET /api/v1/message/0/
 {"detail":"Not found."}
 
 
-=== a negative id
+=== a negative id returns 404
 --- as: u1
 --- request
 GET /api/v1/message/-1/
@@ -123,7 +123,7 @@ GET /api/v1/message/-1/
 {"detail":"Not found."}
 
 
-=== an id beyond 64 bits
+=== an id beyond 64 bits returns 404
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -134,7 +134,7 @@ GET /api/v1/message/18446744073709551617/
 {"detail":"Not found."}
 
 
-=== something behind the slash
+=== trailing characters after the slash return 404
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -145,7 +145,7 @@ GET /api/v1/message/1/body/
 {"detail":"Not found."}
 
 
-=== without the closing slash: works, or leads there
+=== a path without the trailing slash works or redirects
 --- given
 message(u1 => 'u2', 'hello');
 --- then
@@ -153,7 +153,7 @@ my $res = api('u1', GET => '/api/v1/message/1');
 
 if ($res->code == 301) {
     like($res->headers->location,
-         qr{^(?:http://127\.0\.0\.1:\d+)?/api/v1/message/1/$}, 'leads there');
+         qr{^(?:http://127\.0\.0\.1:\d+)?/api/v1/message/1/$}, 'it redirects');
 
 } else {
     is($res->code, 200, 'it works');
@@ -161,7 +161,7 @@ if ($res->code == 301) {
 }
 
 
-=== a query is passed over
+=== arguments are ignored
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -171,7 +171,7 @@ GET /api/v1/message/1/?page=9&_=1700000000
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"hello"}
 
 
-=== many at once, each its own
+=== simultaneous requests get their own messages
 --- given
 message(u1 => 'u2', $_) for 1 .. 40;
 --- then
@@ -185,10 +185,10 @@ Mojo::Promise->all(map {
 } 1 .. 41)->wait;
 
 is_deeply(\%got, { (map { $_ => $_ } 1 .. 40), 41 => 404 },
-          '40 messages and one that is not there');
+          '40 messages and one 404');
 
 
-=== HEAD
+=== HEAD returns the headers only
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -198,10 +198,10 @@ HEAD /api/v1/message/1/
 --- response_headers
 Content-Type: application/json
 Content-Length: 94
-Allow: GET, POST, HEAD, OPTIONS
+Allow: GET, PATCH, DELETE, HEAD, OPTIONS
 
 
-=== HEAD of what is not there
+=== HEAD of an unknown id returns 404
 --- as: u1
 --- request
 HEAD /api/v1/message/1/
@@ -209,7 +209,7 @@ HEAD /api/v1/message/1/
 --- response_body
 
 
-=== OPTIONS
+=== OPTIONS describes the resource
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -218,10 +218,10 @@ OPTIONS /api/v1/message/1/
 --- response_body_like: ^\{.*\}$
 --- response_headers
 Content-Type: application/json
-Allow: GET, POST, HEAD, OPTIONS
+Allow: GET, PATCH, DELETE, HEAD, OPTIONS
 
 
-=== POST
+=== POST is not allowed
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -234,7 +234,7 @@ POST /api/v1/message/1/
 {"detail":"Method \"POST\" not allowed."}
 
 
-=== PUT
+=== PUT is not allowed
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -246,10 +246,10 @@ PUT /api/v1/message/1/
 --- response_body chomp
 {"detail":"Method \"PUT\" not allowed."}
 --- response_headers
-Allow: GET, POST, HEAD, OPTIONS
+Allow: GET, PATCH, DELETE, HEAD, OPTIONS
 
 
-=== PATCH changes nothing
+=== PATCH does not change an old message
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
@@ -257,21 +257,21 @@ message(u1 => 'u2', 'hello');
 --- request
 PATCH /api/v1/message/1/
 {"body":"x"}
---- error_code: 405
+--- error_code: 403
 --- response_body chomp
-{"detail":"Method \"PATCH\" not allowed."}
+{"detail":"This message can no longer be changed."}
 --- then
 is(scalar sql('SELECT body FROM chat_message'), 'hello', 'nothing is changed');
 
 
-=== DELETE deletes nothing
+=== DELETE does not delete an old message
 --- given
 message(u1 => 'u2', 'hello');
 --- as: u1
 --- request
 DELETE /api/v1/message/1/
---- error_code: 405
+--- error_code: 403
 --- response_body chomp
-{"detail":"Method \"DELETE\" not allowed."}
+{"detail":"This message can no longer be changed."}
 --- then
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'it is still there');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'the message is kept');

@@ -12,7 +12,7 @@ run_tests();
 
 __DATA__
 
-=== nothing yet
+=== the list is empty without messages
 --- as: u1
 --- request
 GET /api/v1/message/
@@ -29,7 +29,7 @@ Referrer-Policy: same-origin
 Cache-Control: no-store
 
 
-=== sent and received, newest first, nobody else's
+=== a user's own messages are listed, newest first
 --- given
 message(u1 => 'u2', 'sent');
 message(u2 => 'u3', 'not mine');
@@ -41,7 +41,7 @@ GET /api/v1/message/
 {"count":2,"next":null,"previous":null,"results":[{"id":3,"user":"u3","recipient":"u1","timestamp":"2025-12-30T07:03:02.325660Z","body":"received"},{"id":1,"user":"u1","recipient":"u2","timestamp":"2025-12-30T07:03:02.325660Z","body":"sent"}]}
 
 
-=== JSON whatever Accept says
+=== the response is JSON regardless of Accept
 --- as: u1
 --- more_headers
 Accept: text/html,application/xhtml+xml
@@ -53,7 +53,7 @@ GET /api/v1/message/
 Content-Type: application/json
 
 
-=== 15 a page
+=== a page has 15 messages
 --- given
 message(u1 => 'u2', $_) for 1 .. 27;
 --- as: u1
@@ -64,7 +64,7 @@ GET /api/v1/message/
 ^\{"count":27,"next":"http://localhost/api/v1/message/\?page=2","previous":null,"results":\[
 
 
-=== the second page: the link to the first one carries no page
+=== the link from the second page to the first has no page
 --- given
 message(u1 => 'u2', $_) for 1 .. 27;
 --- as: u1
@@ -75,7 +75,7 @@ GET /api/v1/message/?page=2
 ^\{"count":27,"next":null,"previous":"http://localhost/api/v1/message/","results":\[
 
 
-=== a page between others
+=== a page in the middle links to both neighbours
 --- given
 message(u1 => 'u2', $_) for 1 .. 31;
 --- as: u1
@@ -86,7 +86,7 @@ GET /api/v1/message/?page=2
 ^\{"count":31,"next":"http://localhost/api/v1/message/\?page=3","previous":"http://localhost/api/v1/message/","results":\[
 
 
-=== page=last
+=== page=last returns the last page
 --- given
 message(u1 => 'u2', $_) for 1 .. 31;
 --- as: u1
@@ -97,7 +97,7 @@ GET /api/v1/message/?page=last
 ^\{"count":31,"next":null,"previous":"http://localhost/api/v1/message/\?page=2","results":\[
 
 
-=== page=last of exactly two
+=== page=last returns the second of two full pages
 --- given
 message(u1 => 'u2', $_) for 1 .. 30;
 --- as: u1
@@ -108,7 +108,7 @@ GET /api/v1/message/?page=last
 ^\{"count":30,"next":null,"previous":"http://localhost/api/v1/message/","results":\[
 
 
-=== page=last of nothing
+=== page=last of an empty list returns an empty page
 --- as: u1
 --- request
 GET /api/v1/message/?page=last
@@ -116,7 +116,7 @@ GET /api/v1/message/?page=last
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== page 1 of nothing
+=== page 1 of an empty list returns an empty page
 --- as: u1
 --- request
 GET /api/v1/message/?page=1
@@ -124,7 +124,7 @@ GET /api/v1/message/?page=1
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== no such page
+=== a page after the last is rejected
 --- given
 message(u1 => 'u2', $_) for 1 .. 15;
 --- as: u1
@@ -135,7 +135,7 @@ GET /api/v1/message/?page=2
 {"detail":"Invalid page."}
 
 
-=== page 0
+=== page 0 is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?page=0
@@ -144,7 +144,7 @@ GET /api/v1/message/?page=0
 {"detail":"Invalid page."}
 
 
-=== a negative page
+=== a negative page is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?page=-1
@@ -153,7 +153,7 @@ GET /api/v1/message/?page=-1
 {"detail":"Invalid page."}
 
 
-=== a page that is no number
+=== a page that is not a number is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?page=two
@@ -162,7 +162,7 @@ GET /api/v1/message/?page=two
 {"detail":"Invalid page."}
 
 
-=== an empty page
+=== an empty page is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?page=
@@ -171,7 +171,7 @@ GET /api/v1/message/?page=
 {"detail":"Invalid page."}
 
 
-=== a page beyond 64 bits
+=== a page beyond 64 bits is rejected
 --- given
 message(u1 => 'u2', 'x');
 --- as: u1
@@ -182,7 +182,7 @@ GET /api/v1/message/?page=18446744073709551617
 {"detail":"Invalid page."}
 
 
-=== a page whose offset is beyond 64 bits
+=== a page with an offset beyond 64 bits is rejected
 --- given
 message(u1 => 'u2', 'x');
 --- as: u1
@@ -193,7 +193,7 @@ GET /api/v1/message/?page=18446744073709551615
 {"detail":"Invalid page."}
 
 
-=== a parameter given twice: the last one counts
+=== the last of two page= parameters is used
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -202,7 +202,7 @@ GET /api/v1/message/?page=7&page=2
 --- bodies: 1
 
 
-=== with one person, both directions
+=== target= selects both directions of a conversation
 --- given
 message(u1 => 'u2', 'one');
 message(u2 => 'u1', 'two');
@@ -215,7 +215,7 @@ GET /api/v1/message/?target=u2
 --- response_body_like: ^\{"count":2,"next":null,"previous":null,
 
 
-=== target in another case
+=== case is ignored in target=
 --- given
 message(u1 => 'u2', 'one');
 --- as: u1
@@ -224,7 +224,7 @@ GET /api/v1/message/?target=U2
 --- bodies: one
 
 
-=== target, encoded
+=== target= is decoded
 --- given
 message(u1 => 'u2', 'one');
 --- as: u1
@@ -233,7 +233,7 @@ GET /api/v1/message/?target=%752
 --- bodies: one
 
 
-=== target given twice: the last one counts
+=== the last of two target= parameters is used
 --- given
 message(u1 => 'u2', 'one');
 message(u1 => 'u3', 'two');
@@ -243,7 +243,7 @@ GET /api/v1/message/?target=u2&target=u3
 --- bodies: two
 
 
-=== target nobody has
+=== an unknown target returns an empty list
 --- given
 message(u1 => 'u2', 'one');
 --- as: u1
@@ -253,7 +253,7 @@ GET /api/v1/message/?target=nobody
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== empty target
+=== an empty target selects all messages
 --- given
 message(u1 => 'u2', 'one');
 --- as: u1
@@ -263,7 +263,7 @@ GET /api/v1/message/?target=
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== target that holds SQL
+=== SQL in target= is plain text
 --- given
 message(u1 => 'u2', 'one');
 --- as: u1
@@ -273,7 +273,7 @@ GET /api/v1/message/?target=u2'%20OR%20'1'='1
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== target that is no UTF-8
+=== a target in invalid UTF-8 returns an empty list
 --- as: u1
 --- request
 GET /api/v1/message/?target=%ff%00
@@ -281,7 +281,7 @@ GET /api/v1/message/?target=%ff%00
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== oneself, without notes to self
+=== the user's own name selects nothing without notes to self
 --- given
 message(u1 => 'u2', 'one');
 --- as: u1
@@ -291,7 +291,7 @@ GET /api/v1/message/?target=u1
 {"count":0,"next":null,"previous":null,"results":[]}
 
 
-=== oneself, with notes to self
+=== the user's own name selects notes to self
 --- given
 message(u1 => 'u2', 'one');
 message(u1 => 'u1', 'note');
@@ -302,7 +302,7 @@ GET /api/v1/message/?target=u1
 --- response_body_like: ^\{"count":1,
 
 
-=== notes to self among all: once
+=== notes to self are listed once among all messages
 --- given
 message(u1 => 'u1', 'note');
 message(u1 => 'u2', 'one');
@@ -313,7 +313,7 @@ GET /api/v1/message/
 --- response_body_like: ^\{"count":2,
 
 
-=== an invalid page of somebody unknown
+=== an invalid page of an unknown target is rejected
 --- as: u1
 --- request
 GET /api/v1/message/?target=nobody&page=2
@@ -334,7 +334,7 @@ GET /api/v1/message/?target=u2&z=1&page=2&a=x%20y%2fz&b=
 . quotemeta('"previous":"http://localhost/api/v1/message/?a=x+y%2Fz&b=&target=u2&z=1",')
 
 
-=== links keep a parameter given twice
+=== links keep repeated parameters
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -344,11 +344,11 @@ GET /api/v1/message/?target=u3&a=2&target=u2&a=1
 quotemeta('"next":"http://localhost/api/v1/message/?a=2&a=1&page=2&target=u3&target=u2","previous":null,')
 
 
-=== links keep as many parameters as there may be
+=== links keep the maximum number of parameters
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- then
-# of two with one name the order stays
+# parameters with the same name keep their order
 
 my @args = map { my $key = sprintf '%02x', $_; ("$key=2", "$key=1") }
                reverse 0 .. 255;
@@ -360,7 +360,7 @@ my $next = api('u1', GET => '/api/v1/message/?' . join '&', @args)
 is($next =~ s/.*\?//r, $sorted, 'sorted');
 
 
-=== links keep letters that are no ASCII, encoded
+=== links encode non-ASCII letters
 --- given
 sql("UPDATE chat_user SET username = 'ütwo' WHERE id = 2");
 message(u1 => 'ütwo', $_) for 1 .. 16;
@@ -371,7 +371,7 @@ GET /api/v1/message/?target=%c3%bctwo
 quotemeta('"next":"http://localhost/api/v1/message/?page=2&target=%C3%BCtwo",')
 
 
-=== links name the host of the request
+=== links have the host of the request
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -383,7 +383,7 @@ GET /api/v1/message/
 quotemeta('"next":"http://chat.example.org:8443/api/v1/message/?page=2",')
 
 
-=== a Host with what would end the string is not let in
+=== a Host with quotes does not end the string
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -395,7 +395,7 @@ GET /api/v1/message/
 --- response_body_unlike: "x":"b
 
 
-=== bytes that are no UTF-8, in the path, leave the answer JSON
+=== invalid UTF-8 in the path does not break the JSON response
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -406,7 +406,7 @@ message(u1 => 'u2', $_) for 1 .. 16;
 quotemeta('"next":"http://h/api/v1/x%FF/../message/?a=%FF&page=2",')
 
 
-=== and in Host, which nginx refuses itself from 1.29.4 on
+=== invalid UTF-8 in Host is encoded, or rejected by nginx from 1.29.4
 --- given
 message(u1 => 'u2', $_) for 1 .. 16;
 --- as: u1
@@ -419,7 +419,7 @@ message(u1 => 'u2', $_) for 1 .. 16;
 . quotemeta('"next":"http://h%FF/api/v1/message/?page=2",')
 
 
-=== the API itself without its closing slash leads there
+=== the path of the API without the trailing slash redirects
 --- as: u1
 --- request
 GET /api/v1?a=b
@@ -429,7 +429,7 @@ GET /api/v1?a=b
 Location: http://[^/]+/api/v1/\?a=b
 
 
-=== without the closing slash: works, or leads there with its query
+=== a path without the trailing slash works, or redirects with its arguments
 --- given
 message(u1 => 'u2', 'one');
 --- then
@@ -438,7 +438,7 @@ my $res = api('u1', GET => '/api/v1/message?target=u2&page=1');
 if ($res->code == 301) {
     like($res->headers->location,
          qr{^(?:http://127\.0\.0\.1:\d+)?/api/v1/message/\?target=u2&page=1$},
-         'the query is kept');
+         'the arguments are kept');
 
 } else {
     is($res->code, 200, 'it works');
@@ -446,7 +446,7 @@ if ($res->code == 301) {
 }
 
 
-=== chat_page_size
+=== chat_page_size sets the size of pages
 --- given
 message(u1 => 'u2', $_) for 1 .. 4;
 --- server
@@ -458,7 +458,7 @@ GET /api/v1/message/
 --- response_body_like: ^\{"count":4,"next":"http://localhost/api/v1/message/\?page=2",
 
 
-=== what was just sent is in the list
+=== a sent message is listed at once
 --- then
 api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => $_ })
     for qw(one two);
@@ -472,7 +472,7 @@ for my $who (qw(u1 u2)) {
 is(api('u3', GET => '/api/v1/message/')->json->{count}, 0, 'u3 has none');
 
 
-=== HEAD
+=== HEAD returns the headers only
 --- as: u1
 --- request
 HEAD /api/v1/message/
@@ -483,7 +483,7 @@ Content-Length: 52
 Allow: GET, POST, HEAD, OPTIONS
 
 
-=== OPTIONS
+=== OPTIONS describes the resource
 --- as: u1
 --- request
 OPTIONS /api/v1/message/
@@ -493,7 +493,7 @@ Content-Type: application/json
 Allow: GET, POST, HEAD, OPTIONS
 
 
-=== PUT
+=== PUT is not allowed
 --- as: u1
 --- type: json
 --- request
@@ -507,7 +507,7 @@ Content-Type: application/json
 Allow: GET, POST, HEAD, OPTIONS
 
 
-=== PATCH
+=== PATCH is not allowed
 --- as: u1
 --- request
 PATCH /api/v1/message/
@@ -518,7 +518,7 @@ PATCH /api/v1/message/
 Allow: GET, POST, HEAD, OPTIONS
 
 
-=== DELETE
+=== DELETE is not allowed
 --- as: u1
 --- request
 DELETE /api/v1/message/
@@ -529,10 +529,88 @@ DELETE /api/v1/message/
 Allow: GET, POST, HEAD, OPTIONS
 
 
-=== a method nobody knows
+=== an unknown method is not allowed
 --- as: u1
 --- request
 BREW /api/v1/message/
 --- error_code: 405
 --- response_body chomp
 {"detail":"Method \"BREW\" not allowed."}
+
+
+=== pages far from both ends are rejected
+--- given
+# with three users, notes to self among them
+sql("INSERT INTO chat_message (sender_id, recipient_id, created_at, body)
+     WITH d AS (SELECT 0 AS k UNION SELECT 1 UNION SELECT 2 UNION SELECT 3
+                UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7
+                UNION SELECT 8 UNION SELECT 9),
+          n AS (SELECT 1 + a.k + 10 * b.k + 100 * c.k + 1000 * e.k
+                       + 10000 * f.k AS i
+                FROM d a, d b, d c, d e, d f)
+     SELECT IF(i % 2, 1, 2), IF(i % 2, IF(i % 5, 2, IF(i % 3, 1, 3)), 1), NOW(),
+            i FROM n WHERE i <= 26000 ORDER BY i");
+sql('INSERT INTO chat_conversation (lo_id, hi_id, message_count, last_message_id)
+     SELECT lo_id, hi_id, COUNT(*), MAX(id) FROM chat_message
+     GROUP BY lo_id, hi_id');
+--- then
+for my $target ('', 'u2') {
+    my $where = $target ? 'WHERE lo_id = 1 AND hi_id = 2' : '';
+    my $query = $target ? "target=$target&" : '';
+    my @ids = sql("SELECT id FROM chat_message $where ORDER BY id DESC");
+    my $count = @ids;
+    my $pages = int(($count + 14) / 15);
+    my $far = 10000 / 15;
+
+    # pages at the limits, and some on both sides of them
+    my $last = int(($count - 10000 - 15) / 15) + 2;
+    my %served = map { $_ => 1 } 1, 2, 300, int($far) + 1, $last, $last + 1,
+                                 $pages - 300, $pages - 1, $pages;
+    my %refused = map { $_ => 1 } int($far) + 2, 700, $last - 1;
+
+    for my $page (sort { $a <=> $b } keys %served) {
+        my $res = api('u1', GET => "/api/v1/message/?${query}page=$page");
+        my $json = $res->json;
+        my $first = 15 * ($page - 1);
+        my $end = $first + 14 > $#ids ? $#ids : $first + 14;
+
+        is($res->code, 200, "page $page of $pages");
+        is("$json->{count} " . join(' ', map { $_->{id} } @{ $json->{results} }),
+           "$count @ids[$first .. $end]", 'the page has the expected messages');
+        like($json->{next} // '-',
+             $page < $pages ? qr/page=@{[$page + 1]}\b/ : qr/^-$/, 'next');
+        like($json->{previous} // '-',
+             $page > 2 ? qr/page=@{[$page - 1]}\b/
+                       : $page > 1 ? qr/message\/(\?target=u2)?$/ : qr/^-$/,
+             'previous');
+    }
+
+    for my $page (sort { $a <=> $b } keys %refused) {
+        my $res = api('u1', GET => "/api/v1/message/?${query}page=$page");
+
+        is($res->code, 404, "page $page is too far");
+        is($res->json->{detail},
+           'This page is more than 10000 messages away from the newest and the '
+           . 'oldest one. Use "before" to read on.', 'the reason');
+    }
+
+    for my $page ($pages + 1, 1_000_000, 1 << 30) {
+        my $res = api('u1', GET => "/api/v1/message/?${query}page=$page");
+
+        is($res->code, 404, "page $page does not exist");
+        is($res->json->{detail}, 'Invalid page.', 'as before');
+    }
+
+    is_deeply(api('u1', GET => "/api/v1/message/?${query}page=last")->json,
+              api('u1', GET => "/api/v1/message/?${query}page=$pages")->json,
+              'the last page has its number');
+}
+
+
+=== a page far beyond the messages of an unknown target is rejected
+--- as: u1
+--- request
+GET /api/v1/message/?target=nobody&page=100000
+--- error_code: 404
+--- response_body chomp
+{"detail":"Invalid page."}

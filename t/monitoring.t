@@ -2,14 +2,14 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# a real Prometheus reads chat_status; docs/grafana.json and docs/alerts.yml ask
-# it for what there is
+# a real Prometheus server reads chat_status; docs/grafana.json and
+# docs/alerts.yml use metrics that exist
 
+use Chat::Ports qw(free_port);
 use Cwd qw(abs_path);
 use File::Temp qw(tempdir);
 use FindBin;
 use HTTP::Tiny;
-use IO::Socket::INET;
 use POSIX ();
 use Test::Nginx::Socket 'no_plan';
 use Chat;
@@ -20,9 +20,7 @@ our $dir = tempdir(CLEANUP => 1);
 my ($prometheus, $address);
 
 sub start_prometheus {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);
-    $address = '127.0.0.1:' . $socket->sockport;
-    close $socket;
+    $address = '127.0.0.1:' . free_port();
 
     my $nginx = url('') =~ s{http://}{}r;
 
@@ -56,8 +54,8 @@ END {
     }
 }
 
-# ask PATH, PARAMETERS: of Prometheus' API, which is not the one that Chat.pm
-# compares with its description
+# ask PATH, PARAMETERS: sends a query to the API of Prometheus, which is not the
+# API that Chat.pm compares with its description
 
 my $agent = HTTP::Tiny->new(timeout => 10);
 
@@ -71,7 +69,7 @@ sub ask {
            // { status => 'none', error => $answer };
 }
 
-# expressions: of all panels of the dashboard, by its title
+# expressions: returns those of all panels of the dashboard with their titles
 
 sub dashboard {
     return JSON::PP->new->decode(Chat::read_file("$top/docs/grafana.json"));
@@ -95,7 +93,7 @@ run_tests();
 
 __DATA__
 
-=== Prometheus reads it, each panel has something to show
+=== Prometheus reads the metrics and each panel has data
 --- server
 location /chat/broken { return 200 'no metrics'; }
 --- then
@@ -104,7 +102,7 @@ start_prometheus();
 my $target;
 ok(wait_until { my ($t) = @{ ask('targets')->{data}{activeTargets} // [] };
                 $target = $t;
-                ($t->{health} // '') eq 'up' }, 'read')
+                ($t->{health} // '') eq 'up' }, 'the target is up')
     or diag(JSON::PP->new->encode($target), Chat::read_file("$dir/log"));
 is($target->{lastError}, '', 'without an error');
 
@@ -116,7 +114,7 @@ my $traffic = sub {
     api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' });
 };
 
-# log-ins, and the first of each, are too few for a rate unless they go on
+# logins, and the first sample of each metric, need several rounds for a rate
 my $n = 0;
 my %open = map { ($_->[0] => $_->[1]) } expressions();
 delete $open{'Workers: hosts without chat_zone'};
@@ -137,20 +135,20 @@ ok(wait_until(sub {
     }
 
     return !keys %open;
-}, 20), 'all have data')
+}, 20), 'all panels have data')
     or diag(map { "no data: $_: $open{$_}\n" } sort keys %open);
 
-is_deeply(\%wrong, {}, 'no query is wrong');
+is_deeply(\%wrong, {}, 'no query fails');
 
 my $sent = ask(query => query => 'ngx_chat_messages_sent_total')
                ->{data}{result}[0]{value}[1];
 ok($sent > 0 && $sent <= api('', GET => '/chat/status')->json->{messages_sent},
-   'as many as there are') or diag($sent);
+   'at most the number of sent messages') or diag($sent);
 
 is_deeply(ask(query => query => 'ALERTS')->{data}{result}, [], 'no alert');
 
 
-=== alerts are raised when they should be, and not otherwise
+=== alerts are raised by their conditions only
 --- then
 is(qx(promtool check rules $top/docs/alerts.yml 2>&1) =~ /SUCCESS/ ? $? : 1, 0,
    'rules');
@@ -163,13 +161,13 @@ my @tested = Chat::read_file("$top/t/data/alerts.yml") =~ /alertname="(\w+)"/g;
 is_deeply([ sort @tested ], [ sort @named ], 'all are tested');
 
 
-=== what is shown, alerted on and described is what there is
+=== metrics in the dashboard, alerts and documentation exist
 --- then
 my %there = map { ($_ => 1) }
                 api('', GET => '/chat/status?format=prometheus')->body
                 =~ /^# TYPE (\S+)/mg;
 
-ok(keys %there > 15, 'there are some');
+ok(keys %there > 15, 'chat_status has metrics');
 
 for my $file (qw(docs/grafana.json docs/alerts.yml t/data/alerts.yml)) {
     my %named = map { ($_ => 1) }
@@ -179,23 +177,23 @@ for my $file (qw(docs/grafana.json docs/alerts.yml t/data/alerts.yml)) {
                        && !$there{$_} } sort keys %named ], [], $file);
 }
 
-# and all of it is shown
+# each metric is in the dashboard
 my %shown = map { (s/_(?:bucket|sum|count)$//r => 1) }
                 map { $_->[1] =~ /\b(ngx_chat_\w+)/g } expressions();
 
 is_deeply([ grep { !$shown{$_} } sort keys %there ], [],
-          'each has a panel of the dashboard');
+          'each has a panel in the dashboard');
 
-my ($table) = Chat::read_file("$top/README.md")
+my ($table) = Chat::read_file("$top/docs/operations.md")
                   =~ /^\| `ngx_chat_\.\.\.` .*?\n\|---.*?\n(.*?)\n\n/ms;
 my %described = map { ("ngx_chat_$_" => 1) }
                     map { /^\| (.*?) \|/ ? $1 =~ /`(\w+)/g : () }
                         split /\n/, $table;
 
-is_deeply(\%described, \%there, 'README.md');
+is_deeply(\%described, \%there, 'docs/operations.md');
 
 
-=== the dashboard's panels stand side by side
+=== panels of the dashboard do not overlap
 --- then
 my (%ids, %taken, @over);
 
@@ -210,4 +208,4 @@ for my $panel (@{ dashboard()->{panels} }) {
     }
 }
 
-is_deeply(\@over, [], 'no two in one place');
+is_deeply(\@over, [], 'no two panels overlap');

@@ -2,9 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# docs/openapi.yaml: what it says of each operation comes true, answer by
-# answer.  All other tests hold their answers against it too; here is what they
-# would hardly ask for.
+# docs/openapi.yaml: responses of each operation match its description.  All
+# other tests compare their responses with it too; this file requests the rest.
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
@@ -18,10 +17,11 @@ chmod 0755, $dir;
 our $socket = "$dir/db.sock";
 our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
 
-# what makes operations succeed; others need nothing
+# JSON with which operations succeed; other operations need none
 
 our %Json = (
     '/api/v1/message/'                  => { recipient => 'u2', body => 'x' },
+    '/api/v1/message/{id}/'             => { body => 'y' },
     '/api/v1/conversation/{name}/read/' => { id => 1 },
     '/api/v1/session/'  => { username => 'u1', password => $Chat::Password },
     '/api/v1/password/' => { old_password => $Chat::Password,
@@ -29,7 +29,7 @@ our %Json = (
     '/login/'           => { username => 'u1', password => $Chat::Password },
 );
 
-# ours PATTERN: operations whose path matches
+# ours PATTERN: returns the operations with a matching path
 
 sub ours {
     my ($pattern) = @_;
@@ -37,13 +37,13 @@ sub ours {
     return grep { $_->[1] =~ $pattern } operations();
 }
 
-# perform WHO, [METHOD, PATH], QUERY, HEADERS: the response
+# perform USER, [METHOD, PATH], QUERY, HEADERS: returns the response
 
 sub perform {
     my ($who, $op, $query, @headers) = @_;
 
     my ($method, $path) = @$op;
-    my $json = $method eq 'POST' ? $Json{$path} : undef;
+    my $json = $method =~ /^(POST|PATCH)$/ ? $Json{$path} : undef;
 
     $path =~ s/\{id\}/1/;
     $path =~ s/\{name\}/u2/;
@@ -51,12 +51,12 @@ sub perform {
     return api($who, $method => $path . ($query // ''), $json, @headers);
 }
 
-# codes_are EXPECTED, WHO, OPERATIONS: of all of them
+# codes_are EXPECTED, USER, OPERATIONS: compares the status of each operation
 
 sub codes_are {
     my ($expected, $who, $operations, @more) = @_;
 
-    cmp_ok(scalar @$operations, '>', 0, "what is to answer $expected");
+    cmp_ok(scalar @$operations, '>', 0, "operations that return $expected");
 
     for my $op (@$operations) {
         is(perform($who, $op, @more)->code, $expected,
@@ -64,8 +64,9 @@ sub codes_are {
     }
 }
 
-# refusing TABLES, CODE: run where a look at any row of theirs is an error that
-# the module does not know.  An index by its name would be one that it does.
+# refusing TABLES, CODE: runs CODE while each read of a row in TABLES fails with
+# an error that the module does not know.  A missing index would be an error
+# that it knows.
 
 sub refusing {
     my ($tables, $code) = @_;
@@ -89,7 +90,7 @@ sub refusing {
     die $fault if length $fault;
 }
 
-# with_body: operations that take one
+# with_body: returns the operations with a request body
 
 sub with_body {
     return grep { $_->[2]{requestBody} } operations();
@@ -100,7 +101,7 @@ run_tests();
 
 __DATA__
 
-=== HEAD is GET without the body, whatever is asked
+=== HEAD returns the headers of GET without a body
 --- given
 message(u1 => 'u2', 'one');
 --- then
@@ -119,39 +120,47 @@ for my $op (grep { $_->[0] eq 'HEAD' } ours(qr{^/api/})) {
         my @both = map { $_->headers->remove('Date'); $_->headers->to_hash }
                        $head, $get;
 
-        is($head->code, $get->code, "$op->[1]$query: the same code");
-        is_deeply(@both, 'the same headers');
+        is($head->code, $get->code, "$op->[1]$query: same status");
+        is_deeply(@both, 'same headers');
         is($head->body, '', 'no body');
     }
 }
 
 
-=== OPTIONS tells what a path is
+=== OPTIONS describes a path
 --- then
 codes_are(200, 'u1', [grep { $_->[0] eq 'OPTIONS' } operations()]);
 
 
-=== logging out, by whatever leads there
+=== all ways to log out redirect
 --- then
 codes_are(302, 'u1', [grep { $_->[0] ne 'OPTIONS' } ours(qr{^/logout/})]);
 
 
-=== nobody is let in
+=== unauthenticated requests are rejected
 --- then
 codes_are(403, '', [grep { !$_->[2]{security} } ours(qr{^/api/})]);
 
 
-=== not from a foreign page
+=== cross-origin requests are rejected
 --- then
 my @headers = (Origin => 'https://evil.example');
 
 codes_are(403, 'u1',
-          [grep { $_->[0] =~ /POST|DELETE/ } ours(qr{^/(api|login)/})],
+          [grep { $_->[0] =~ /POST|PUT|PATCH|DELETE/ }
+               ours(qr{^/(api|login)/})],
           '', @headers);
 codes_are(403, 'u1', [ours(qr{^/logout/})], '', @headers);
 
 
-=== other methods than those of the path
+=== requests for another user are rejected
+--- then
+codes_are(409, 'u1',
+          [grep { $_->[0] =~ /POST|PUT|PATCH|DELETE/ } ours(qr{^/api/})],
+          '', 'X-Chat-User' => 'u2');
+
+
+=== other methods are not allowed
 --- then
 my $paths = description()->{paths};
 
@@ -163,18 +172,18 @@ for my $path (sort keys %$paths) {
 
         is($res->code, 405, "$method $path: 405");
         is($res->headers->header('Allow'), $paths->{$path}{'x-allow'},
-           'with what is allowed');
+           'allowed methods');
     }
 }
 
 
-=== bodies of another type, too large, or that do not parse
+=== bodies of a wrong type, of a wrong size, or malformed are rejected
 --- change
 s/(chat_login  page=.*\n)/$1client_max_body_size 64k;\n/ or die;
 --- then
 for my $op (with_body()) {
     my ($method, $path) = @$op;
-    my $url = $path =~ s/\{name\}/u2/r;
+    my $url = $path =~ s/\{name\}/u2/r =~ s/\{id\}/1/r;
 
     my %bodies = (413 => ['application/json', ' ' x 66000],
                   415 => ['text/plain', 'x'],
@@ -193,7 +202,7 @@ for my $op (with_body()) {
 }
 
 
-=== no database
+=== without a database, requests return 503
 --- given
 $proxy->refuse;
 --- change
@@ -204,13 +213,13 @@ codes_are(503, 'u1', [grep { $_->[0] eq 'POST' } ours(qr{^/login/})]);
 codes_are(503, 'u1', [grep { $_->[0] ne 'OPTIONS' } ours(qr{^/logout/})]);
 
 
-=== statements that the database refuses
+=== rejected statements return 500
 --- server
 chat_session_check 1h;
 --- then
 message(u1 => 'u2', 'one');
 
-# from now on who is calling is known
+# from now on the session is cached
 is(api('u1', GET => '/api/v1/session/')->code, 200, 'logged in');
 
 refusing(['chat_conversation'], sub {
@@ -218,9 +227,9 @@ refusing(['chat_conversation'], sub {
                                ours(qr{^/api/v1/message/$})]);
 });
 
-# a message by its id names an index of chat_message, and joins people
+# a message by its id names an index of chat_message, and joins chat_user
 refusing(['chat_user'], sub {
-    codes_are(500, 'u1', [grep { $_->[0] =~ /GET|HEAD/ }
+    codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS' }
                                ours(qr{^/api/v1/message/\{id\}/$})]);
 });
 
@@ -235,24 +244,35 @@ refusing([qw(chat_session chat_user chat_message)], sub {
                                ours(qr{^/logout/})]);
 });
 
+is(api('u1', PUT => '/api/v1/block/u2/')->code, 204, 'blocked');
+refusing([qw(chat_block chat_user chat_conversation)], sub {
+    codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS' }
+                               ours(qr{^/api/v1/block/})]);
+});
 
-=== limits
+refusing(['chat_session'], sub {
+    codes_are(500, 'u1', [grep { $_->[0] =~ /GET|HEAD/ }
+                               ours(qr{^/api/v1/session/all/})]);
+});
+
+
+=== requests above the limits are rejected
 --- change
 s/^( *)#(?=[^\s#])/$1/mg >= 25 or die "no limits in the configuration\n";
 s/(rate=)\d+r\/s/${1}1r\/m/g;
 s/(burst=)\d+ +nodelay/nodelay/g;
 --- then
-is(api('', GET => '/api/v1/')->code, 403, 'the first is taken');
-is(api('', POST => '/login/', {})->code, 200, 'of log-ins, too');
+is(api('', GET => '/api/v1/')->code, 403, 'the first request is accepted');
+is(api('', POST => '/login/', {})->code, 200, 'and the first login');
 codes_are(429, 'u1', [ours(qr{^/api/})]);
 codes_are(429, 'u1', [grep { $_->[0] eq 'POST' } ours(qr{^/login/})]);
 
 
-=== what it does not say is noticed
+=== differences from the description are found
 --- then
 my $time = '2025-12-30T07:03:02.325660Z';
 my %headers = (
-    'Allow'                  => 'GET, POST, HEAD, OPTIONS',
+    'Allow'                  => 'GET, PATCH, DELETE, HEAD, OPTIONS',
     'Cache-Control'          => 'no-store',
     'Content-Type'           => 'application/json',
     'Referrer-Policy'        => 'same-origin',
@@ -275,38 +295,40 @@ my $faults = sub {
 };
 my $of = sub { return $faults->(GET => '/api/v1/message/1', 200, @_) };
 
-is($of->($message), 0, 'a message as it is');
+is($of->($message), 0, 'an unchanged message');
 is($faults->(HEAD => '/api/v1/message/1/', 200, ''), 0, 'HEAD');
 is($faults->(GET => 'http://h/api//v1/x/../%6dessage/1/?a=b', 200, $message),
-   0, 'a path in another writing');
+   0, 'a path in another form');
 is($faults->(GET => '/api/v1/none/', 404, '{"detail":"Not found."}',
-             Allow => undef), 0, 'no such path');
+             Allow => undef), 0, 'an unknown path');
 is($faults->(PUT => '/api/v1/message/1/', 405,
-             '{"detail":"Method \"PUT\" not allowed."}'), 0, 'no such method');
-is($faults->(GET => '/', 500, '', 'X-Other' => 1), 0, 'other places');
+             '{"detail":"Method \"PUT\" not allowed."}'), 0,
+   'a method that is not allowed');
+is($faults->(GET => '/', 500, '', 'X-Other' => 1), 0, 'a path outside the API');
 
-isnt($of->($message =~ s/$time/2025-12-30T07:03:02Z/r), 0, 'the form of a time');
+isnt($of->($message =~ s/$time/2025-12-30T07:03:02Z/r), 0,
+     'the format of a time');
 isnt($of->($message =~ s/1/"1"/r), 0, 'the type of an id');
 isnt($of->($message =~ s/"u1"/null/r), 0, 'null');
-isnt($of->($message =~ s/"user":"u1",//r), 0, 'a member that is missing');
-isnt($of->($message =~ s/"user"/"z":1,"user"/r), 0, 'one more');
+isnt($of->($message =~ s/"user":"u1",//r), 0, 'a missing member');
+isnt($of->($message =~ s/"user"/"z":1,"user"/r), 0, 'an additional member');
 isnt($of->("[$message]"), 0, 'an array');
-isnt($of->("$message x"), 0, 'no JSON');
-isnt($of->($message =~ s/"x"/"\xff"/r), 0, 'no UTF-8');
+isnt($of->("$message x"), 0, 'invalid JSON');
+isnt($of->($message =~ s/"x"/"\xff"/r), 0, 'invalid UTF-8');
 isnt($of->(''), 0, 'no body');
 isnt($of->($message, $_ => undef), 0, "no $_") for sort keys %headers;
 isnt($of->($message, $_ => 'x'), 0, "another $_") for sort keys %headers;
 isnt($of->($message, 'Content-Type' => 'application/json; charset=utf-8'), 0,
-     'a parameter of the type');
-isnt($of->($message, 'Allow' => 'GET, HEAD, OPTIONS'), 0, 'a method too few');
-isnt($of->($message, 'X-Other' => 1), 0, 'one more header');
+     'a parameter of the content type');
+isnt($of->($message, 'Allow' => 'GET, HEAD, OPTIONS'), 0, 'a missing method');
+isnt($of->($message, 'X-Other' => 1), 0, 'an additional header');
 isnt($of->($message, 'Set-Cookie' => 'a=b'), 0, 'a cookie');
 isnt($faults->(HEAD => '/api/v1/message/1/', 200, $message), 0,
-     'a body of HEAD');
-isnt($faults->(GET => '/api/v1/message/1/', 201, $message), 0, 'a code');
+     'a body in a response to HEAD');
+isnt($faults->(GET => '/api/v1/message/1/', 201, $message), 0, 'a status');
 isnt($faults->(PUT => '/api/v1/message/1/', 200, $message), 0, 'a method');
 isnt($faults->(GET => '/api/v1/none/', 200, $message), 0, 'a path');
 isnt($faults->(GET => '/api/v1/message/1/', 403, '{"detail":"Go away."}'), 0,
-     'other words');
+     'another message');
 isnt($faults->(DELETE => '/api/v1/session/', 204, ''), 0,
-     'a log-out with a type, and without a cookie');
+     'a logout with a content type and without a cookie');

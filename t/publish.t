@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# a message that is stored is answered and announced, whatever happens
+# a stored message is answered and published despite failures
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
@@ -12,7 +12,7 @@ sub send_message {
                { recipient => 'u2', body => 'x' });
 }
 
-# raw_send BODY: a request as it is on the wire
+# raw_send BODY: returns a request in wire format
 
 sub raw_send {
     my ($body) = @_;
@@ -28,28 +28,29 @@ sub raw_send {
 sub reset_by_peer {
     my ($socket) = @_;
 
-    # a reset at once instead of a polite end
+    # a reset instead of a normal close
     setsockopt($socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(),
                pack('ii', 1, 0));
     close $socket;
 }
 
-# load_modules MODULE ...: in this order, from the next start on
+# load_modules MODULE ...: sets the modules and their order for the next start
 
 sub load_modules {
     $Test::Nginx::Util::LoadModules = "@_";
 }
 
 
-# of two workers one is stopped and the other killed, which had asked it
+# One of two workers is stopped, the other is killed while it waits for a reply
+# of the stopped one.
 
 sub answered_late {
 
-    # nchan's memory of channels is shared out by their names: of four people
-    # both have some
+    # nchan distributes channels to workers by name: both workers have some of
+    # four users
     my ($slow, $dead) = worker_pids();
 
-    kill 'STOP', $slow;
+    stop_worker($slow);
 
     my @sent = map {
         my $who = $_;
@@ -57,21 +58,21 @@ sub answered_late {
                   { recipient => $who, body => 'x' })->code } 1 .. 5;
     } qw(u1 u2 u3 u4);
 
-    is("@sent", join(' ', (201) x 20), 'the other one stores all');
+    is("@sent", join(' ', (201) x 20), 'the other worker stores all messages');
     kill 'KILL', $dead;
 
     my ($next) = ();
     ok(wait_until { ($next) = grep { $_ != $slow && $_ != $dead }
                                    worker_pids() },
-       'another takes its place');
+       'another worker starts');
 
-    # longer than anybody needs who only has to write
+    # longer than a worker that only has to write needs
     settle(0.8);
     kill 'CONT', $slow;
     settle(1);
 
     is(join(' ', worker_pids()), join(' ', sort { $a <=> $b } $slow, $next),
-       'which lives');
+       'the stopped worker continues');
 }
 
 run_tests();
@@ -79,7 +80,7 @@ run_tests();
 
 __DATA__
 
-=== no chat_publish: nobody is told, all is stored
+=== without chat_publish, messages are stored but not published
 --- change
 s/^ *chat_publish [^;]*;//m;
 --- then
@@ -88,20 +89,20 @@ my $socket = web_socket('u2');
 is(send_message()->code, 201, 'sent');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'stored');
 settle();
-is_deeply($socket->{frames}, [], 'not told');
+is_deeply($socket->{frames}, [], 'without a notification');
 
 
-=== the publisher location is missing
+=== a publisher location without nchan is logged
 --- change
 s{chat_publish +/chat/publish}{chat_publish /nowhere};
 --- then
 is(send_message()->code, 201, 'sent') for 1 .. 4;
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 4, 'stored');
 --- error_log
-chat publish to "/nowhere" failed with status 404: the message is stored, clients find it when they catch up
+no location with "chat_subscriber" has the "nchan_channel_group" "" of a location of "chat_publish"
 
 
-=== the publisher location is no publisher
+=== a publisher location may return another success status
 --- server
 location = /elsewhere { internal; return 204; }
 --- change
@@ -109,27 +110,30 @@ s{chat_publish +/chat/publish}{chat_publish /elsewhere};
 --- then
 my $res = send_message();
 is($res->code, 201, 'sent');
-is($res->json->{body}, 'x', 'with its answer');
+is($res->json->{body}, 'x', 'with the message in the response');
 
 
-=== the publisher location fails
+=== a failing publisher location is tried again
 --- server
-location = /elsewhere { internal; return 507; }
+location = /elsewhere {
+    internal;
+    nchan_channel_group chat;
+    return 507;
+}
 --- change
 s{chat_publish +/chat/publish}{chat_publish /elsewhere};
---- as: u1
---- type: json
---- request
-POST /api/v1/message/
-{"recipient":"u2","body":"x"}
---- error_code: 201
---- json
-{"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"x"}
+--- then
+my $socket = web_socket('u2');
+
+is(send_message()->code, 201, 'sent');
+ok(wait_until(sub { $socket->{closed} }, 30),
+   'the socket is closed in the end, so that the client catches up');
 --- error_log
-chat publish to "/elsewhere" failed with status 507: the message is stored, clients find it when they catch up
+chat publish to "/elsewhere" failed with status 507
+chat message 1 could not be published: closing the sockets of this worker
 
 
-=== the publisher location talks
+=== output of the publisher location does not reach the client
 --- server
 location = /elsewhere { internal; default_type text/html; return 200 "nonsense"; }
 --- change
@@ -144,18 +148,18 @@ POST /api/v1/message/
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"x"}
 
 
-=== many on one connection, told each
+=== each of several messages on one connection is published
 --- then
 my $socket = web_socket('u2');
 my $sender = IO::Socket::INET->new(PeerAddr => url('') =~ s{.*//}{}r);
 
 print $sender raw_send($_) for 1 .. 20;
 
-ok(wait_until { @{ $socket->{frames} } == 20 }, 'all are told')
+ok(wait_until { @{ $socket->{frames} } == 20 }, 'all are published')
     or diag(scalar @{ $socket->{frames} });
 
 
-=== a client that leaves during its send: stored and told, or neither
+=== a send whose client disconnects is stored and published, or neither
 --- then
 my $socket = web_socket('u2');
 
@@ -164,7 +168,7 @@ for my $n (1 .. 60) {
 
     $sender->syswrite(raw_send($n));
 
-    # some leave at once, some while the database is at work
+    # some disconnect at once, some during the database query
     select undef, undef, undef, ($n % 6) / 2000;
     reset_by_peer($sender);
 }
@@ -180,20 +184,21 @@ wait_until {
 
 cmp_ok($stored, '>', 0, 'some were stored');
 
-# some may be told twice: who leaves takes with him what nchan had to say
+# Some may be published twice: a client that disconnects ends the subrequest
+# to nchan before its result is known.
 my %told;
 ok(wait_until {
        $told{$_} = 1 for @{ $socket->{frames} };
        keys %told >= $stored;
-   }, 'all of them are told')
+   }, 'all are published')
     or diag(keys(%told) . " of $stored");
-is(scalar keys %told, $stored, 'and nothing else');
+is(scalar keys %told, $stored, 'nothing else is published');
 is(scalar sql('SELECT SUM(message_count) FROM chat_conversation'), $stored,
-   'and counted');
-is(send_message()->code, 201, 'the next one');
+   'all are counted');
+is(send_message()->code, 201, 'the next send');
 
 
-=== a client that leaves while the database is slow: told all the same
+=== a message is published if its client disconnects while the database is slow
 --- then
 my $socket = web_socket('u2');
 
@@ -210,12 +215,12 @@ reset_by_peer($sender);
 settle();
 $other->rollback;
 
-ok(wait_until { @{ $socket->{frames} } }, 'told');
+ok(wait_until { @{ $socket->{frames} } }, 'published');
 is(scalar sql("SELECT COUNT(*) FROM chat_message WHERE body = 'late'"), 1,
    'stored once');
 
 
-=== a client that sends half of its request and leaves
+=== a client that disconnects after half of its request stores nothing
 --- then
 for (1 .. 10) {
     my $sender = IO::Socket::INET->new(PeerAddr => url('') =~ s{.*//}{}r);
@@ -225,11 +230,12 @@ for (1 .. 10) {
     reset_by_peer($sender);
 }
 
-is(send_message()->code, 201, 'the next one');
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'is the only one');
+is(send_message()->code, 201, 'the next send');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1,
+   'only this one is stored');
 
 
-=== clients that leave while they read
+=== clients that disconnect while they read do no harm
 --- given
 message(u1 => 'u2', 'x' x 4000) for 1 .. 15;
 --- then
@@ -244,69 +250,55 @@ for my $n (1 .. 40) {
     reset_by_peer($reader);
 }
 
-is(send_message()->code, 201, 'all is well');
+is(send_message()->code, 201, 'the next send');
 
 
-=== several hosts: told in each of sixteen epochs, however long their names are
---- http
-chat_hosts on;
---- server
-location = /epoch {
-    nchan_subscriber longpoll;
-    nchan_channel_group chat;
-    nchan_channel_id $arg_id;
-    nchan_subscriber_first_message newest;
-    nchan_subscriber_last_message_id "";
-}
+=== users with long ids are notified by each of four workers
+--- workers: 4
 --- given
 sql('INSERT INTO chat_user (id, username) VALUES (4294967294, ?), (4294967295, ?)',
     'v1', 'v2');
 add_session($_) for qw(v1 v2);
-sql('INSERT INTO chat_epoch VALUES (?, UTC_TIMESTAMP())', 4294967295 - $_)
-    for 0 .. 15;
---- undescribed: nchan answers there
 --- then
-# until both workers have asked
-settle(1.5);
+my @sockets = map { web_socket('v2') } 1 .. 24;
 
-my @polls = map { Chat::stream('', path => "/epoch?id=4294967295.$_") }
-                map { 4294967295 - $_ } 0 .. 15;
-my $socket = web_socket('v2');
-settle();
+my $id = api('v1', POST => '/api/v1/message/',
+             { recipient => 'v2', body => 'x' })->json->{id};
 
-my $sent = api('v1', POST => '/api/v1/message/',
-               { recipient => 'v2', body => 'x' });
-is($sent->code, 201, 'sent');
-
-my $id = $sent->json->{id};
-ok(wait_until { 16 == grep { $_->{text} =~ /"$id"/ } @polls }, 'all are told');
-ok(wait_until { grep { /"$id"/ } @{ $socket->{frames} } },
-   'and so is who is here');
-close_all(@polls, $socket);
+ok(wait_until {
+       24 == grep { "@{ $_->{frames} }" eq qq({"message": "$id"}) } @sockets
+   }, 'each socket is notified once');
+close_all(@sockets);
 
 
-=== kill -9 of a worker
+=== a message is stored and published after a worker is killed
 --- then
 my @before = worker_pids();
-my @sockets = map { web_socket('u2') } 1 .. 6;
+my @sockets = map { web_socket('u2') } 1 .. 16;
 
 kill 'KILL', $before[0];
 ok(wait_until { my @now = worker_pids();
                 @now == @before && !grep { $_ == $before[0] } @now },
-   'another takes its place');
+   'another worker starts');
 
-# nchan needs a moment to hear of the new one
+# nchan needs some time to find the new worker
 settle();
 
 my %codes;
 $codes{ send_message()->code }++ for 1 .. 20;
-is_deeply(\%codes, { 201 => 20 }, 'all is stored');
+is_deeply(\%codes, { 201 => 20 }, 'all are stored');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 20, 'once');
 
+my @open = grep { !$_->{closed} } @sockets;
+cmp_ok(scalar @open, '<', 16, 'sockets of the killed worker are closed');
+cmp_ok(scalar @open, '>', 0, 'sockets of the other worker stay open');
+ok(wait_until { @open == grep { @{ $_->{frames} } == 20 } @open },
+   'and are notified');
+
 my $socket = web_socket('u2');
-is($socket->{code}, 101, 'a new socket');
+is($socket->{code}, 101, 'a new socket opens');
 is(scalar @{ api('u2', GET => '/api/v1/message/?after=0&limit=100')
-                 ->json->{results} }, 20, 'nothing is lost');
+                 ->json->{results} }, 20, 'no message is lost');
 --- error_log
 [alert]
 exited on signal 9
@@ -314,7 +306,7 @@ exited on signal 9
 [emerg]
 
 
-=== what others answer a worker late that was killed is not for the next one
+=== a late reply to a killed worker does not reach its successor
 --- then
 answered_late();
 --- error_log
@@ -326,7 +318,7 @@ exited on signal 11
 exited on signal 6
 
 
-=== the same when nchan is loaded last
+=== a late reply does not reach the successor if nchan is loaded last
 --- given
 load_modules(reverse split ' ', $ENV{TEST_NGINX_LOAD_MODULES});
 --- then
@@ -341,7 +333,7 @@ exited on signal 11
 exited on signal 6
 
 
-=== kill -9 of a worker during sends: each answer is true
+=== responses are correct if a worker is killed during sends
 --- then
 my ($sent, $ended, %stored) = (0, 0);
 
@@ -361,13 +353,13 @@ $send = sub {
 };
 
 $send->() for 1 .. 6;
-ok(wait_until { $ended == 100 }, 'all have ended') or diag($ended);
+ok(wait_until { $ended == 100 }, 'all sends have ended') or diag($ended);
 
 my %rows = sql('SELECT client_id, id FROM chat_message');
 is_deeply([grep { $rows{$_} != $stored{$_} } keys %stored], [],
-          'what was answered by 201 is stored');
+          'messages with a 201 are stored');
 
-# the same again: what went in unanswered is not stored a second time
+# the same sends again: messages stored without a response are not repeated
 for my $n (0 .. 99) {
     my $res = api('u1', POST => '/api/v1/message/',
                   { recipient => 'u2', body => "key-$n" },
@@ -375,8 +367,9 @@ for my $n (0 .. 99) {
     like($res->code, $rows{"key-$n"} ? qr/^200$/ : qr/^201$/, "key-$n");
 }
 
-is(scalar sql('SELECT COUNT(*) FROM chat_message'), 100, 'a hundred');
-is(scalar sql('SELECT message_count FROM chat_conversation'), 100, 'counted');
+is(scalar sql('SELECT COUNT(*) FROM chat_message'), 100, 'all are stored once');
+is(scalar sql('SELECT message_count FROM chat_conversation'), 100,
+   'all are counted');
 --- error_log
 [alert]
 exited on signal 9
@@ -384,7 +377,7 @@ exited on signal 9
 [emerg]
 
 
-=== reload
+=== messages are published after a reload
 --- then
 my @before = worker_pids();
 
@@ -393,15 +386,16 @@ is(send_message()->code, 201, 'before');
 kill 'HUP', master_pid();
 ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
                       worker_pids() },
-   'the old workers have gone') or diag(join ' ', @before, '-', worker_pids());
+   'the old workers have exited')
+    or diag(join ' ', @before, '-', worker_pids());
 
 my $socket = web_socket('u2');
 is(send_message()->code, 201, 'after') for 1 .. 4;
-ok(wait_until { @{ $socket->{frames} } == 4 }, 'and told');
-is(api('u1', GET => '/api/v1/message/')->json->{count}, 5, 'all are there');
+ok(wait_until { @{ $socket->{frames} } == 4 }, 'all are published');
+is(api('u1', GET => '/api/v1/message/')->json->{count}, 5, 'all are stored');
 
 
-=== reload with sockets open: the old workers go all the same
+=== old workers with open sockets exit after a reload
 --- then
 my @sockets = map { web_socket('u2') } 1 .. 6;
 my @before = worker_pids();
@@ -411,18 +405,18 @@ ok(wait_until { (grep { $_->{closed} } @sockets) == 6 },
    'the sockets are closed');
 ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
                       worker_pids() },
-   'the old workers have gone');
+   'the old workers have exited');
 
 my $socket = web_socket('u2');
 is(send_message()->code, 201, 'sent');
-ok(wait_until { @{ $socket->{frames} } }, 'told');
+ok(wait_until { @{ $socket->{frames} } }, 'published');
 
-# nchan leaves its own pipes open when it reloads
+# nchan leaves its own pipes open during a reload
 --- no_error_log eval
 qr/\[alert\] .*exited on signal/
 
 
-=== reload during sends: none is lost
+=== no send is lost during reloads
 --- then
 my @before = worker_pids();
 my ($sent, $ended, @bad) = (0, 0);
@@ -442,15 +436,15 @@ $send = sub {
 };
 
 $send->() for 1 .. 6;
-ok(wait_until { $ended == 150 }, 'all have ended') or diag($ended);
-is("@bad", '', 'by 201');
+ok(wait_until { $ended == 150 }, 'all sends have ended') or diag($ended);
+is("@bad", '', 'all with status 201');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 150, 'each is stored once');
 
-# nginx must not end before: of workers of both kinds that leave together nchan
-# aborts one
+# nginx must not end before: nchan aborts a worker if old and new workers exit
+# together
 
 ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
                       worker_pids() },
-   'the old workers have gone');
+   'the old workers have exited');
 --- no_error_log eval
 qr/\[alert\] .*exited on signal/

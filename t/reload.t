@@ -2,17 +2,17 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# Reloads and binary upgrades under load: what nginx has begun to read is
-# answered, old workers end, sockets come back and miss nothing.
+# Reloads and binary upgrades under load: nginx answers each request that it has
+# begun to read, old workers exit, and sockets reconnect and miss nothing.
 #
-# A client may have to send again what meets the end of an idle connection.
-# Whether it was that is seen in the log, where each try has its number: of one
-# without an answer there must be no line.
+# A client may have to repeat a request on an idle connection that is closed.
+# The log, in which each try has a number, must have no line of a try without
+# a response.
 
 use Time::HiRes qw(time);
 
 BEGIN {
-    # an upgrade starts the program by the path that nginx was started by
+    # a binary upgrade starts the program by the path nginx was started with
     my ($path) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}),
                                                 '/usr/sbin';
     $ENV{TEST_NGINX_BINARY} //= $path;
@@ -35,7 +35,7 @@ our $Proxy = Chat::Proxy->new("$dir/db.sock", $ENV{TEST_NGINX_CHAT_SOCKET});
 
 my @people = qw(u1 u2 u3);
 
-# what has become of it all
+# results of all requests
 
 our (@tries, @bad, %stored, %parts, @listeners, %count, $going);
 
@@ -49,7 +49,7 @@ sub client {
                              tries => \@tries, %option);
 }
 
-# ask CLIENT, BYTES, CODES, THEN: and take notes
+# ask CLIENT, BYTES, CODES, THEN: sends a request and records the response
 
 sub ask_for {
     my ($client, $bytes, $codes, $then) = @_;
@@ -71,7 +71,7 @@ sub ask_for {
     });
 }
 
-# endlessly CLIENT, REQUEST: asks for what that returns
+# endlessly CLIENT, REQUEST: repeats the requests that REQUEST returns
 
 sub endlessly {
     my ($client, $request) = @_;
@@ -92,7 +92,7 @@ sub soon {
     Mojo::IOLoop->timer(0.005 + rand 0.03 => $do);
 }
 
-# post WHO, KEY: a send, sometimes of more than one read
+# post USER, KEY: returns a send, which sometimes takes several reads
 
 sub post {
     my ($who, $key) = @_;
@@ -121,7 +121,7 @@ sub sender {
     endlessly(client(keep => $keep), sub {
         my $key = key();
 
-        # 200: sent again, and stored at first already
+        # 200: a repeated send that was stored the first time
         return (post($who, $key), '200|201', sub { posted($key, @_) });
     });
 }
@@ -136,7 +136,7 @@ sub reader {
                      map { "message/$ids[rand @ids]/" } (1 .. 5) x !!@ids);
 
         return (wire(GET => "/api/v1/$paths[rand @paths]", as => $who),
-                # a message of two others is not found
+                # a message between other users is not found
                 '200|404');
     });
 }
@@ -149,8 +149,8 @@ sub guest {
     });
 }
 
-# A send in two parts: nginx has said that it wants the body, and has half of
-# it; finish_parts() sends the rest.
+# A send in two parts: nginx has asked for the body and received half of it.
+# finish_parts() sends the rest.
 
 sub in_parts {
     my ($who) = @_;
@@ -184,8 +184,8 @@ sub finish_parts {
 
 # --- listeners -------------------------------------------------------------
 
-# A socket that comes back at once when it is closed.  Then it asks for what it
-# has missed, and again a second later, as html/static/chat.js does.
+# A socket that reconnects at once when it is closed.  It then catches up, and
+# again a second later, as html/static/chat.js does.
 
 sub listener {
     my ($who) = @_;
@@ -256,7 +256,7 @@ sub next_page {
         });
 }
 
-# --- the course of a test --------------------------------------------------
+# --- steps of a test --------------------------------------------------
 
 sub start_load {
     @tries = @bad = @listeners = ();
@@ -275,20 +275,20 @@ sub start_load {
 
     guest();
 
-    ok(wait_until { ready() && keys %stored > 20 }, 'all are at work');
+    ok(wait_until { ready() && keys %stored > 20 }, 'all clients are working');
 }
 
 sub ready {
     return !(grep { !$_->{open} } @listeners) && keys %parts == 2 * @people;
 }
 
-# replace SLOW, SIGNALS, PIDS: the signals end these workers, while sends are
-# half there, passwords are being checked, and the database is slow, if so
+# replace SLOW, SIGNALS, PIDS: the signals end these workers while sends are
+# half received, passwords are checked, and the database is slow if SLOW is true
 
 sub replace {
     my ($slow, $signals, @pids) = @_;
 
-    ok(wait_until { ready() }, 'sends are half there');
+    ok(wait_until { ready() }, 'sends are half received');
     $_->{closed} = 0 for @listeners;
 
     $Proxy->hold if $slow;
@@ -306,12 +306,14 @@ sub replace {
     ok(wait_until(sub {
         finish_parts();
         !grep { !$_->{open} || !$_->{closed} } @listeners;
-    }, 3), 'all sockets are new ones');
-    # less than worker_shutdown_timeout: that is not what they end by
+    }, 3), 'all sockets have reconnected')
+        or diag(join ' ', map { "$_->{who}:open$_->{open}:closed$_->{closed}" }
+                              @listeners);
+    # less than worker_shutdown_timeout, which does not end them
     ok(wait_until(sub {
         finish_parts();
         !kill 0, @pids;
-    }, 4), 'the old workers have ended');
+    }, 4), 'the old workers have exited');
 
     push @{ $count{ended} }, sprintf '%.1f', time - $began;
 }
@@ -322,9 +324,9 @@ sub stop_load {
     ok(wait_until {
         finish_parts();
         $count{asked} == $count{answered};
-    }, 'all is answered');
+    }, 'all requests are answered');
 
-    # what a socket has not been told by now, it finds
+    # sockets find messages without a notification by catching up
     settle(0.5);
     catch_up($_) for @listeners;
     wait_until { $count{asked} == $count{answered} };
@@ -341,10 +343,10 @@ sub close_all_listeners {
 }
 
 sub results {
-    is(join("\n", @bad), '', 'as expected')
+    is(join("\n", @bad), '', 'all responses are as expected')
         or diag(grep { /\[(?:error|crit|alert)\]/ } split /^/, error_log());
 
-    # the log has a line of a request once it has ended
+    # a request is logged when it has ended
     my %lines;
     wait_until { %lines = logged(); keys %lines >= grep { $_->{code} } @tries };
 
@@ -354,9 +356,9 @@ sub results {
 
     is(join("\n", map { "$_: $tries[$_]{code}, in the log @{ $lines{$_} // [] }" }
                       @wrong),
-       '', 'the log has what was answered, once, and nothing else');
+       '', 'the log has each response once');
     delete @lines{0 .. $#tries};
-    is(join(' ', keys %lines), '', 'nor what nobody has sent');
+    is(join(' ', keys %lines), '', 'the log has no other request');
 
     my %rows = sql('SELECT client_id, id FROM chat_message');
     is_deeply(\%rows, \%stored, 'each send is stored once');
@@ -366,7 +368,7 @@ sub results {
             sql('SELECT m.id FROM chat_message m
                  JOIN chat_user u ON u.id IN (sender_id, recipient_id)
                  WHERE username = ?', $self->{who});
-        is("@missed", '', "a socket of $self->{who} has missed nothing");
+        is("@missed", '', "a socket of $self->{who} has missed no message");
     }
 
     diag("$count{asked} requests, $count{again} sent again,"
@@ -382,8 +384,8 @@ sub logged {
     while (my $line = <$log>) {
         my ($try, $status, $uri) = split ' ', $line;
 
-        # a socket is logged at its end, by how it came to it; the other one
-        # is the request of the block
+        # a socket is logged when it ends, with its first status; the other
+        # path is the request of the block
         push @{ $lines{$try} }, $status unless $uri =~ m{^/(?:ws|up)$};
     }
 
@@ -395,7 +397,7 @@ run_tests();
 
 __DATA__
 
-=== ten reloads
+=== ten reloads under load lose nothing
 --- change
 s{unix:\S+ user}{unix:$main::dir/db.sock user};
 --- http
@@ -414,7 +416,7 @@ for my $n (1 .. 10) {
 stop_load();
 
 
-=== two binary upgrades
+=== two binary upgrades under load lose nothing
 --- change
 s{unix:\S+ user}{unix:$main::dir/db.sock user};
 --- http
@@ -433,57 +435,60 @@ for my $n (1 .. 2) {
     kill USR2 => $old;
     ok(wait_until { -s "$ServRoot/logs/nginx.pid" && master_pid() != $old
                      && (() = worker_pids()) == 2 },
-       'there are new ones beside the old ones');
+       'new workers run beside the old ones');
 
-    # for a while both take requests
+    # both accept requests for some time
     settle(0.5);
-    is(kill(0, $old, @workers), 3, 'which are still there');
+    is(kill(0, $old, @workers), 3, 'the old workers still run');
 
     replace($n % 2, sub { kill WINCH => $old }, @workers);
 
     kill QUIT => $old;
-    ok(wait_until { !kill 0, $old }, 'the old master has ended');
+    ok(wait_until { !kill 0, $old }, 'the old master has exited');
+
+    # its successors close their sockets, which catch up
+    settle(2);
 }
 
 stop_load();
 
 
-=== an old worker that hears late that it is one
+=== workers exit together if one receives the reload late
 --- then
 my ($slow, $other) = worker_pids();
 
-# both are reached by what the other is told
+# notifications that the other worker receives reach both
 my @sockets = map { web_socket($_) } qw(u1 u2 u3 u1 u2 u3);
 
-kill STOP => $slow;
+stop_worker($slow);
 kill HUP => master_pid();
-ok(wait_until { (() = worker_pids()) == 4 }, 'there are new ones');
+ok(wait_until { (() = worker_pids()) == 4 }, 'new workers have started');
 
 settle(1);
-is(kill(0, $other), 1, 'it is waited for');
+is(kill(0, $other), 1, 'the other worker waits for it');
 
 kill CONT => $slow;
-ok(wait_until(sub { !kill 0, $slow, $other }, 3), 'both have ended');
-ok(wait_until { !grep { !$_->{closed} } @sockets }, 'without sockets');
+ok(wait_until(sub { !kill 0, $slow, $other }, 3), 'both have exited');
+ok(wait_until { !grep { !$_->{closed} } @sockets }, 'all sockets are closed');
 --- no_error_log
 [emerg]
 exited on signal
 
 
-=== one that does not hear of it at all is waited for in vain
+=== a worker waits only for a limited time for one that does not respond
 --- then
 my ($deaf, $other) = worker_pids();
 
-kill STOP => $deaf;
+stop_worker($deaf);
 kill HUP => master_pid();
-ok(wait_until { (() = worker_pids()) == 4 }, 'there are new ones');
-ok(wait_until(sub { !kill 0, $other }, 10), 'the other one ends');
+ok(wait_until { (() = worker_pids()) == 4 }, 'new workers have started');
+ok(wait_until(sub { !kill 0, $other }, 10), 'the other worker exits');
 
 kill CONT => $deaf;
-ok(wait_until { !kill 0, $deaf }, 'so does this one, when it hears of it');
+ok(wait_until { !kill 0, $deaf }, 'the stopped worker exits when it continues');
 
 
-=== an old worker that has something left to do
+=== an old worker closes its sockets before its last request ends
 --- workers: 1
 --- then
 my $other = connect_db();
@@ -503,20 +508,21 @@ settle();
 my @old = worker_pids();
 kill HUP => master_pid();
 
-ok(wait_until(sub { !grep { !$_->{closed} } @streams }, 2), 'closed soon');
-ok(kill(0, @old), 'while the old worker lives');
-is($code, undef, 'with its request');
+ok(wait_until(sub { !grep { !$_->{closed} } @streams }, 2),
+   'the sockets are closed at once');
+ok(kill(0, @old), 'the old worker still runs');
+is($code, undef, 'its request is not answered yet');
 
 my $socket = web_socket('u2');
-is($socket->{code}, 101, 'the new one takes sockets');
+is($socket->{code}, 101, 'the new worker accepts sockets');
 
 $other->rollback;
 ok(wait_until { defined $code }, 'the request ends');
-is($code, 201, 'well');
+is($code, 201, 'the message is stored');
 
 my $id = sql("SELECT id FROM chat_message WHERE body = 'x'");
 ok(wait_until(sub { "@{ $socket->{frames} }" =~ /"$id"/ }, 5),
-   'which is announced to the new ones');
+   'and published to the new worker');
 
 ok(wait_until { !grep { !$_->{closed} } @polls }, 'long polls end');
-is($_->{code}, 410, 'and know why') for @polls;
+is($_->{code}, 410, 'long polls end with 410') for @polls;

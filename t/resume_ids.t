@@ -2,8 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# nchan's workers abort on resume ids that clients make up: none of them may
-# get there, by whichever way it comes
+# nchan workers abort on message ids invented by clients.  No such id reaches
+# nchan, in any form.
 
 use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 use Chat;
 use Chat::Wire;
 
-# ids of messages that have been, never were, or are no ids
+# expired, invented and malformed message ids
 
 our @Ids = (
     '1:0', '0:0', '-1:-1', '1700000000:0', '9999999999:5', '1:1,0,[0]',
@@ -21,7 +21,7 @@ our @Ids = (
     '%00:%00', '1' x 500 . ':0',
 );
 
-# a time of now is one that nchan may really have given
+# nchan may really have assigned an id with the current time
 
 sub id {
     my $n = int rand @Ids + 3;
@@ -37,7 +37,7 @@ sub date {
                                         $5, $4/er)[rand 5];
 }
 
-# the ways to ask for a channel
+# requests of the subscriber types
 
 our @Ways = (
     ['Accept: text/event-stream'],
@@ -51,8 +51,8 @@ our @Ways = (
     ['TE: chunked', 'Accept: text/plain'],
 );
 
-# ask_for_channel COOKIE, METHOD, WAYS: with made-up ids in it, for wire() or
-# h2_request()
+# ask_for_channel COOKIE, METHOD, WAYS: returns arguments for wire() or
+# h2_request(), with invented ids
 
 sub ask_for_channel {
     my ($cookie, $method, @ways) = @_;
@@ -77,7 +77,7 @@ sub ask_for_channel {
             headers => [@{ $ways[rand @ways] }, @{ $ids[rand @ids] }, $cookie]);
 }
 
-# cookie TOKEN: mostly with it
+# cookie TOKEN: returns a Cookie header, which mostly has the token
 
 sub cookie {
     my ($token) = @_;
@@ -89,7 +89,7 @@ sub cookie {
                          'sessionid=' . 'x' x 43, 'sessionid=')[rand 8];
 }
 
-# post WHO: a send to u1
+# post USER: returns a send to u1
 
 sub post {
     my ($who) = @_;
@@ -98,7 +98,7 @@ sub post {
                 json => '{"recipient":"u1","body":"x"}');
 }
 
-# fresh TOKENS: a new connection that asks for a channel
+# fresh TOKENS: returns a new connection that has requested a channel
 
 sub fresh {
     my (@tokens) = @_;
@@ -112,8 +112,7 @@ sub fresh {
     return $socket;
 }
 
-# fresh_h2 TOKENS: the same of HTTP/2, on several streams, where nothing is
-# upgraded
+# fresh_h2 TOKENS: the same for HTTP/2, on several streams and without upgrades
 
 our $h2 = tempdir(CLEANUP => 1);
 chmod 0755, $h2;
@@ -136,7 +135,7 @@ sub fresh_h2 {
     return $socket;
 }
 
-# codes BYTES: of the answers that they begin with, of either version
+# codes BYTES: returns the statuses of the responses, of either version
 
 sub codes {
     my ($bytes) = @_;
@@ -149,7 +148,7 @@ sub codes {
         my ($high, $low, $type) = unpack 'CnC', $bytes;
         my $payload = substr $bytes, 9, $high << 16 | $low;
 
-        # 200 is in HPACK's table, some others have their digits
+        # 200 is in the HPACK table, other statuses are sent as digits
         push @codes, $1 // 200
             if $type == 1
                && $payload =~ /\A\x20?(?:\x88|[\x08\x48]\x03(\d{3}))/;
@@ -160,10 +159,9 @@ sub codes {
     return @codes;
 }
 
-# storm SECONDS, [http2 => 1]: connects of u1 and u2, many at a time, that come
-# and go; now and then one of their sessions ends and with it its sockets, and
-# now and then there is a message.  How many connects there were, and answers by
-# code.
+# storm SECONDS, [http2 => 1]: u1 and u2 open and close many connections at a
+# time.  Sometimes a session of u1 ends with its sockets, or u2 sends a message.
+# Returns the number of connections, and the number of responses by status.
 
 sub storm {
     my ($seconds, %option) = @_;
@@ -182,7 +180,7 @@ sub storm {
 
         $connects += $streams * @new;
 
-        # some stay for a while beside those that come
+        # some stay open for a while
         push @open, @new;
 
         if (rand() < 0.5) {
@@ -219,13 +217,13 @@ sub storm {
 
     reset_by_peer(@open);
 
-    diag("$connects connects, $logouts log-outs, $sends sends");
+    diag("$connects connects, $logouts logouts, $sends sends");
 
     return ($connects, \%codes);
 }
 
-# survived SECONDS, CONNECTS, [CODES], OPTIONS: a storm of more than that, with
-# answers of these kinds among others
+# survived SECONDS, CONNECTS, [CODES], OPTIONS: a storm of at least that many
+# connections, with responses of at least these statuses
 
 sub survived {
     my ($seconds, $least, $kinds, %option) = @_;
@@ -235,21 +233,22 @@ sub survived {
 
     my ($connects, $codes) = storm($seconds, %option);
 
-    cmp_ok($connects, '>', $least, 'there were thousands');
-    is_deeply([grep { !$codes->{channel}{$_} } @$kinds], [], 'of all kinds');
-    is_deeply([keys %{ $codes->{send} }], [201], 'all sends are answered');
-    is_deeply([keys %{ $codes->{logout} }], [204], 'and all log-outs');
+    cmp_ok($connects, '>', $least, 'the number of connections');
+    is_deeply([grep { !$codes->{channel}{$_} } @$kinds], [],
+              'responses have all statuses');
+    is_deeply([keys %{ $codes->{send} }], [201], 'all sends succeed');
+    is_deeply([keys %{ $codes->{logout} }], [204], 'all logouts succeed');
 
     is_deeply([worker_pids()], \@workers, 'the workers are the same');
-    is(exits(), '', 'and say nothing of a crash');
+    is(exits(), '', 'no crash is logged');
 
     my $sent = scalar sql('SELECT COUNT(*) FROM chat_message');
-    is($sent, $codes->{send}{201}, 'all is stored');
-    ok(wait_until { @{ $socket->{frames} } >= $sent }, 'and was told')
+    is($sent, $codes->{send}{201}, 'all messages are stored');
+    ok(wait_until { @{ $socket->{frames} } >= $sent }, 'and published')
         or diag(@{ $socket->{frames} } . " of $sent");
     is(api('u2', POST => '/api/v1/message/', { recipient => 'u1', body => 'x' })
-           ->code, 201, 'afterwards a message is sent');
-    ok(wait_until { @{ $socket->{frames} } == $sent + 1 }, 'and told, once');
+           ->code, 201, 'the next send');
+    ok(wait_until { @{ $socket->{frames} } == $sent + 1 }, 'is published once');
 }
 
 run_tests();
@@ -257,13 +256,13 @@ run_tests();
 
 __DATA__
 
-=== thousands of them crash no worker
+=== thousands of invented ids crash no worker
 --- timeout: 60
 --- then
 survived(12, 2000, [101, 200, 403]);
 
 
-=== nor do those of HTTP/2
+=== invented ids in HTTP/2 crash no worker
 --- change
 s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 --- timeout: 60
@@ -293,4 +292,4 @@ for my $condition ('If-Match: "x"', 'If-Match: x, y',
 }
 
 is_deeply([worker_pids()], \@workers, 'the workers are the same');
-is(exits(), '', 'and say nothing of a crash');
+is(exits(), '', 'no crash is logged');

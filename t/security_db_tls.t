@@ -2,8 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# who listens on the way to the database, or changes what is said there.  A
-# server with TLS of this test's own, and a relay in between.
+# Eavesdropping on the database connection and changes to its data.  The test
+# has its own server with TLS, and a relay in front of it.
 
 use File::Temp qw(tempdir);
 use IO::Select;
@@ -24,7 +24,7 @@ sub sh {
         or die "$command\n" . `cat $dir/log`;
 }
 
-# certify SECONDS: a certificate of the authority for the server
+# certify SECONDS: creates a certificate of the authority for the server
 
 sub certify {
     my ($seconds) = @_;
@@ -67,7 +67,7 @@ sh(install_command("$dir/data", $user));
 my @children;
 
 END {
-    # not to change the status of the test
+    # the status of the test stays
     local $?;
 
     for my $child (@children) {
@@ -113,7 +113,7 @@ wait_until(sub { system("$client -e 'SELECT 1' >/dev/null 2>&1") == 0 }, 20)
 
 my $schema = __FILE__ =~ s{[^/]*$}{../sql/schema.sql}r;
 
-# it takes both: whether TLS is used is up to the module
+# the server accepts connections with and without TLS; the module decides
 
 sh("$client -e \"CREATE DATABASE chat;
     CREATE USER chat\@localhost IDENTIFIED BY 'pw-Vk5tGy';
@@ -124,7 +124,7 @@ my $hash = sql("SELECT SHA2('" . token('u1') . "', 256)");
 
 sh("$client chat -e \"INSERT INTO chat_user (id, username)
                       VALUES (1, 'u1'), (2, 'u2');
-    INSERT INTO chat_session VALUES (UNHEX('$hash'), 1, NOW(),
+    INSERT INTO chat_session (token_hash, user_id, created_at, expires_at) VALUES (UNHEX('$hash'), 1, NOW(),
                                      NOW() + INTERVAL 1 DAY)\""
    =~ s/\n */ /rg);
 
@@ -133,9 +133,9 @@ print $file "pw-Vk5tGy\n";
 close $file;
 chmod 0600, "$dir/password";
 
-# The relays keep what goes through them; one takes the server's offer of TLS
-# out of its first packet: a byte that counts it, a version that ends with a
-# NUL, a number, eight bytes and one, then the flags, in which 0x0800 is it.
+# The relays record the traffic.  One relay removes the TLS flag from the first
+# packet of the server: a length byte, a version that ends with a NUL, a number,
+# eight bytes and one, then the flags, of which 0x0800 is TLS.
 
 my $Offer = qr/^(....\x0a [^\0]* \0 .{4} .{8} \0 .) (.)/sx;
 
@@ -206,11 +206,11 @@ sub strip {
 
 relay('listener');
 
-# not "localhost", whose name nobody compares
+# not "localhost", for which host names are not compared
 relay('afar', undef, '127.0.0.2');
 relay('stripper', \&strip);
 
-# and one that asks for the password as it is
+# and one that requests the password in plain text
 
 relay('asker', sub {
     my ($greeting) = @_;
@@ -222,8 +222,8 @@ relay('asker', sub {
     return pack('VX', length $greeting) . "\0$greeting";
 });
 
-# kept NAME, [SIDE]: all that went through since it was last asked, in both
-# directions, or what was "asked" of the server, or "told" by it
+# kept NAME, [SIDE]: returns and removes the recorded traffic in both
+# directions, or the data "asked" by the module or "told" by the server
 
 sub kept {
     my ($name, $only) = @_;
@@ -241,14 +241,14 @@ sub kept {
     return $text;
 }
 
-# forget NAME: what the nginx of the block before may have said
+# forget NAME: removes traffic of the previous block
 
 sub forget {
     settle(0.1);
     kept($_[0]);
 }
 
-# use_it: the status of a send, whose text can be looked for
+# use_it: sends a message with a known text and returns the status
 
 sub use_it {
     return api('u1', POST => '/api/v1/message/',
@@ -268,7 +268,7 @@ run_tests();
 
 __DATA__
 
-=== without TLS the relay hears texts: it is able to
+=== without TLS, the relay reads the text of a message
 --- change
 db('listener', 'tls=off');
 --- then
@@ -278,10 +278,10 @@ is(use_it(), 201, 'stored');
 my $kept = kept('listener');
 like($kept, qr/text-Hd9pWr/, 'the text');
 like($kept, qr/INSERT INTO chat_message/, 'the statement');
-unlike($kept, qr/pw-Vk5tGy/, 'the password goes over in no way');
+unlike($kept, qr/pw-Vk5tGy/, 'the password is never sent');
 
 
-=== with TLS it hears nothing
+=== with TLS, the relay reads nothing
 --- change
 db('listener', 'tls=on');
 --- then
@@ -289,110 +289,111 @@ forget('listener');
 is(use_it(), 201, 'stored');
 
 my $kept = kept('listener');
-cmp_ok(length $kept, '>', 1000, 'it went through here');
+cmp_ok(length $kept, '>', 1000, 'the traffic passes the relay');
 unlike($kept, qr/text-Hd9pWr|chat_message|SELECT|INSERT|pw-Vk5tGy/,
-       'not to be read');
+       'it is encrypted');
 
 
-=== with the authority known, whatever the name in the certificate
+=== with a known authority, any name in the certificate is accepted
 --- change
 db('afar', "tls=on tls_ca=$dir/ca.pem");
 --- then
 is(use_it(), 201, 'stored');
 
 
-=== and with another one
+=== a certificate of another authority is rejected
 --- change
 sh('openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other
     -keyout other.key -out other.pem' =~ s/\n */ /r);
 db('afar', "tls=on tls_ca=$dir/other.pem");
 --- then
 forget('afar');
-is(use_it(), 503, 'refused') for 1 .. 3;
-unlike(kept('afar'), qr/pw-Vk5tGy/, 'not the password');
+is(use_it(), 503, 'rejected') for 1 .. 3;
+unlike(kept('afar'), qr/pw-Vk5tGy/, 'the password is not sent');
 
 
-=== without TLS asked for, the relay that takes the offer away is not noticed
+=== without TLS, a removed TLS flag is not detected
 --- change
 db('stripper', 'tls=off');
 --- then
 forget('stripper');
 is(use_it(), 201, 'stored');
-like(kept('stripper'), qr/text-Hd9pWr/, 'and heard');
+like(kept('stripper'), qr/text-Hd9pWr/, 'the relay reads the text');
 
 
-=== who takes the offer of TLS away gets nothing
+=== with TLS, nothing is sent after the TLS flag is removed
 --- change
 db('stripper', 'tls=on');
 --- then
 forget('stripper');
-is(use_it(), 503, 'refused') for 1 .. 3;
-is(kept('stripper', 'asked'), '', 'not a byte was said');
-like(error_log(), qr/\[error\].* chat: the database is out of reach: .*SSL/,
-     'the log says why');
+is(use_it(), 503, 'rejected') for 1 .. 3;
+is(kept('stripper', 'asked'), '', 'no byte is sent');
+like(error_log(), qr/\[error\].* chat: the database is unavailable: .*SSL/,
+     'the reason is logged');
 
 
-=== the same where the authority is known
+=== with a known authority, nothing is sent after the TLS flag is removed
 --- change
 db('stripper', "tls=on tls_ca=$dir/ca.pem");
 --- then
 forget('stripper');
-is(use_it(), 503, 'refused') for 1 .. 3;
-is(kept('stripper', 'asked'), '', 'not a byte was said');
+is(use_it(), 503, 'rejected') for 1 .. 3;
+is(kept('stripper', 'asked'), '', 'no byte is sent');
 
 
-=== who asks for the password as it is does not get it, with TLS wanted
+=== a plain-text password is not sent on request, with TLS
 --- change
 db('asker', 'tls=on');
 --- then
 forget('asker');
-is(use_it(), 503, 'refused') for 1 .. 3;
-unlike(kept('asker'), qr/pw-Vk5tGy/, 'not the password');
+is(use_it(), 503, 'rejected') for 1 .. 3;
+unlike(kept('asker'), qr/pw-Vk5tGy/, 'the password is not sent');
 
 
-=== who asks for the password as it is does not get it, without TLS
+=== a plain-text password is not sent on request, without TLS
 --- change
 db('asker', 'tls=off');
 --- then
 forget('asker');
-is(use_it(), 503, 'refused') for 1 .. 3;
-unlike(kept('asker'), qr/pw-Vk5tGy/, 'not the password');
+is(use_it(), 503, 'rejected') for 1 .. 3;
+unlike(kept('asker'), qr/pw-Vk5tGy/, 'the password is not sent');
 
 
-=== a server that has no TLS gets nothing either
+=== a server without TLS is rejected
 --- change
 s{(chat_db [^;]+);}{$1 tls=on;} or die;
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 503, 'refused') for 1 .. 3;
-like(error_log(), qr/chat: the database is out of reach: .*SSL/,
-     'the log says why');
+is(api('u1', GET => '/api/v1/session/')->code, 503, 'rejected') for 1 .. 3;
+like(error_log(), qr/chat: the database is unavailable: .*SSL/,
+     'the reason is logged');
 
 
-=== a certificate whose time is over is refused where the authority is known
+=== an expired certificate is rejected if the authority is known
 --- change
 db('listener', "tls=on tls_ca=$dir/ca.pem");
 --- then
 forget('listener');
-is(use_it(), 201, 'a good one is taken');
+is(use_it(), 201, 'a valid certificate is accepted');
 
 sh("cp server.pem good.pem");
 
-# a server may refuse one whose time is over already
+# a server may reject a certificate that has already expired
 certify(5);
 sh("$client -e '$reread'");
 settle(6);
 
-# a new connection: the old one has been killed
+# the old connection is killed, so that a new one is opened
 sh("$client -N -e \"SELECT CONCAT('KILL ', id, ';') FROM
     information_schema.processlist WHERE user = 'chat'\" >kill"
    =~ s/\n */ /r);
 sh("$client < kill");
 
-is(use_it(), 503, 'refused') for 1 .. 3;
+is(use_it(), 503, 'rejected') for 1 .. 3;
 kept('listener');
-is(use_it(), 503, 'refused');
-unlike(kept('listener'), qr/text-Hd9pWr|chat_message/, 'without a statement');
+is(use_it(), 503, 'rejected');
+unlike(kept('listener'), qr/text-Hd9pWr|chat_message/, 'no statement is sent');
 
 sh("cp good.pem server.pem");
 sh("$client -e '$reread'");
-ok(wait_until(sub { use_it() == 201 }, 6), 'a good one is taken again');
+ok(wait_until(sub { use_it() == 201 }, 6),
+   'a valid certificate is accepted again');

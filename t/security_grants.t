@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# sql/grants.sql: the module's account can do what it needs to, and no more
+# sql/grants.sql: the module's account has the rights that it needs and no other
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
@@ -10,7 +10,7 @@ use Chat;
 our $Database = $ENV{TEST_NGINX_CHAT_DB};
 our $Account = "'chat'\@'localhost'";
 
-# as_module: a connection with the module's account and password
+# as_module: returns a connection with the module's account and password
 
 sub as_module {
     my ($database) = @_;
@@ -24,7 +24,7 @@ sub as_module {
         { RaiseError => 0, PrintError => 0 });
 }
 
-# rights: all that grants.sql gives: [TABLE, RIGHT, COLUMN or undef], ...
+# rights: returns the rights in grants.sql: [TABLE, RIGHT, COLUMN or undef], ...
 
 sub rights {
     my $path = __FILE__ =~ s{[^/]*$}{../sql/grants.sql}r;
@@ -48,7 +48,7 @@ sub rights {
     return @rights;
 }
 
-# name RIGHT, and clause RIGHT: for people, and for GRANT
+# name RIGHT, clause RIGHT: return the right as text, and for GRANT
 
 sub name {
     my ($table, $right, $column) = @{ $_[0] };
@@ -63,16 +63,18 @@ sub clause {
            . " ON $Database.$table";
 }
 
-# use_all: every operation there is, once; the names of those that failed
+# use_all: performs every operation once and returns the names of those that
+# fail
 
 my $Round = 0;
 
 sub use_all {
     my @failed;
 
-    # nothing is left of an earlier round that did not get far
+    # nothing is left of an earlier round that failed
     Chat::reset_tables();
     message(u2 => 'u1', 'x');
+    sql('UPDATE chat_message SET created_at = UTC_TIMESTAMP(6)');
 
     $Round++;
     add_session('u4', token => 'x' x 43);
@@ -100,20 +102,42 @@ sub use_all {
             GET => '/api/v1/message/?target=u2&before=latest');
     $step->('after', 200, 'u1', GET => '/api/v1/message/?after=0');
     $step->('after latest', 200, 'u1', GET => '/api/v1/message/?after=latest');
+    $step->('edit', 200, 'u2', PATCH => '/api/v1/message/1/', { body => 'y' });
+    $step->('edit again', 200, 'u2', PATCH => '/api/v1/message/1/',
+            { body => 'z' });
+    $step->('changes', 200, 'u1', GET => '/api/v1/message/?after=0&changes=1');
+    $step->('reply', 201, 'u1', POST => '/api/v1/message/',
+            { recipient => 'u2', body => 'x', reply_to => 1 });
+    $step->('delete', 204, 'u2', DELETE => '/api/v1/message/1/');
     $step->('people', 200, 'u1', GET => '/api/v1/user/');
     $step->('search', 200, 'u1', GET => '/api/v1/user/?search=u');
     $step->('inbox', 200, 'u1', GET => '/api/v1/conversation/');
     $step->('read', 200, 'u1', POST => '/api/v1/conversation/u2/read/',
             { id => 1 });
+    $step->('typing', 204, 'u1', POST => '/api/v1/conversation/u2/typing/');
+    $step->('block', 204, 'u1', PUT => '/api/v1/block/u3/');
+    $step->('list blocks', 200, 'u1', GET => '/api/v1/block/');
+    $step->('unblock', 204, 'u1', DELETE => '/api/v1/block/u3/');
     $step->('password', 204, 'u3', POST => '/api/v1/password/',
             { old_password => 'correct horse',
               new_password => 'battery staple' });
+    $step->('list sessions', 200, 'u1', GET => '/api/v1/session/all/');
+    $step->('end sessions', 204, 'u1', DELETE => '/api/v1/session/all/');
+
+    sql('UPDATE chat_session SET last_seen_at = UTC_TIMESTAMP() - INTERVAL 1 DAY
+         WHERE user_id = 2');
+    $step->('session in use', 200, 'u2', GET => '/api/v1/session/');
+    wait_until(sub {
+        return sql('SELECT last_seen_at > UTC_TIMESTAMP() - INTERVAL 1 HOUR
+                    FROM chat_session WHERE user_id = 2');
+    }, 2) or push @failed, 'time of use';
+
     $step->('log out', 204, 'u4', DELETE => '/api/v1/session/');
 
     return @failed;
 }
 
-# reconnect: nginx's connections end; what is read when one begins is read anew
+# reconnect: kills the connections of nginx, whose successors see new rights
 
 sub reconnect {
     my @ids = sql('SELECT id FROM information_schema.processlist
@@ -122,13 +146,13 @@ sub reconnect {
     eval { sql("KILL $_") } for @ids;
 }
 
-# refusals: how often the log says that a right was missing
+# refusals: returns the number of logged errors due to a missing right
 
 sub refusals {
     return scalar(() = error_log() =~ /chat: .*\b(?:1142|1143)\b/g);
 }
 
-# tried BY, STATEMENT: the error's number, 0 for success
+# tried BY, STATEMENT: returns the error number, 0 for success
 
 sub tried {
     my ($db, $statement) = @_;
@@ -141,24 +165,24 @@ run_tests();
 
 __DATA__
 
-=== with all of its rights the module works, and it needs each of them
+=== the module works with all rights and needs each of them
 --- http
 chat_db_connections 1;
 --- change
-# nothing is remembered that is to be asked
-s/^ *chat_zone [^;]*;//m or die;
+# without a cache, every operation queries the database
+s/^\s*chat_(?:zone|publish|subscriber) [^;]*;//mg or die;
 --- timeout: 200
 --- then
-# what is needed with chat_hosts alone is below
-my @rights = grep { $_->[0] ne 'chat_epoch' } rights();
+# the rights for chat_hosts are tested below
+my @rights = rights();
 
 cmp_ok(scalar @rights, '>=', 15, 'grants.sql is read') or diag(scalar @rights);
-is(join(', ', use_all()), '', 'with all of them everything works');
+is(join(', ', use_all()), '', 'every operation works with all rights');
 
-# nor does it mind that its connections end
+# and after its connections are killed
 for (1 .. 3) {
     reconnect();
-    is(join(', ', use_all()), '', 'with new connections, too');
+    is(join(', ', use_all()), '', 'every operation works with new connections');
 }
 
 is(refusals(), 0, 'no right is missing');
@@ -171,52 +195,24 @@ for my $right (@rights) {
 
     my @failed = use_all();
 
-    isnt(scalar @failed, 0, 'without ' . name($right) . ' it does not: '
+    isnt(scalar @failed, 0, 'without ' . name($right) . ', operations fail: '
                             . join ', ', @failed);
-    cmp_ok(refusals(), '>', $refusals, 'for want of that right');
+    cmp_ok(refusals(), '>', $refusals, 'the missing right is logged');
 
     sql('GRANT ' . clause($right) . " TO $Account");
     reconnect();
 
-    # a database that was out of reach is tried again after two seconds
+    # the module tries an unreachable database again after two seconds
     wait_until {
         api('u1', GET => '/api/v1/session/')->code == 200
         && api('u1', GET => '/api/v1/user/')->code == 200
     };
 }
 
-is(join(', ', use_all()), '', 'and with all of them it works again');
+is(join(', ', use_all()), '', 'every operation works with all rights again');
 
 
-=== of several hosts it needs those on the table of epochs
---- http
-chat_hosts on;
---- then
-# an epoch begins
-kill KILL => (worker_pids())[0];
-ok(wait_until { sql('SELECT COUNT(*) FROM chat_epoch') }, 'it is written');
-is(refusals(), 0, 'no right is missing');
-
-for my $right (grep { $_->[0] eq 'chat_epoch' } rights()) {
-    my $refusals = refusals();
-
-    sql('REVOKE ' . clause($right) . " FROM $Account");
-    reconnect();
-    ok(wait_until { refusals() > $refusals }, 'without ' . name($right)
-                                              . ' it cannot be');
-
-    # sends do not mind
-    is(api('u1', POST => '/api/v1/message/',
-           { recipient => 'u2', body => 'x' })->code, 201, 'a send');
-
-    sql('GRANT ' . clause($right) . " TO $Account");
-    reconnect();
-}
---- no_error_log
-[emerg]
-
-
-=== the account has these rights, and no other
+=== the account has only the rights in grants.sql
 --- then
 my %granted;
 
@@ -225,31 +221,32 @@ for (sql("SHOW GRANTS FOR $Account")) {
     $granted{$1} = 1 if /^GRANT (.*?) TO /;
 }
 
-is(delete $granted{'USAGE ON *.*'}, 1, 'it may connect');
+is(delete $granted{'USAGE ON *.*'}, 1, 'the account may connect');
 is(scalar(grep { !/ ON `\Q$Database\E`\.`chat_\w+`$/ } keys %granted), 0,
-   'rights on single tables alone') or diag(join "\n", keys %granted);
-is(scalar(grep { /ALL|GRANT OPTION/ } keys %granted), 0, 'listed one by one');
+   'all rights are on single tables') or diag(join "\n", keys %granted);
+is(scalar(grep { /ALL|GRANT OPTION/ } keys %granted), 0,
+   'all rights are listed');
 
 my %tables = map { $_->[0] => 1 } rights();
-is(scalar keys %granted, scalar keys %tables, 'a line for each table');
+is(scalar keys %granted, scalar keys %tables, 'each table has a line');
 
 
-=== what the account cannot do
+=== the account has no other rights
 --- given
 message(u1 => 'u2', 'x');
 sql("CREATE DATABASE IF NOT EXISTS ${Database}_other");
 sql("CREATE TABLE IF NOT EXISTS ${Database}_other.t (n INT)");
 --- then
 my $db = as_module();
-ok($db, 'it connects');
+ok($db, 'the account connects');
 
-# 1044 database, 1142 table, 1143 column, 1227 a right of the server, 1370
-# routine, 1045 file: denied, each; nothing else will do
+# 1044 database, 1142 table, 1143 column, 1227 right of the server, 1370
+# routine, 1045 file: access denied
 
 my $denied = qr/^(?:1044|1045|1142|1143|1227|1370)$/;
 
 for my $statement (
-    # the tables as such
+    # tables
     'DROP TABLE chat_message', 'TRUNCATE TABLE chat_message',
     'ALTER TABLE chat_user ADD COLUMN x INT', 'CREATE TABLE x (n INT)',
     'CREATE TEMPORARY TABLE x (n INT)', 'CREATE INDEX x ON chat_message (id)',
@@ -259,20 +256,23 @@ for my $statement (
     'CREATE PROCEDURE x() SELECT 1', 'CREATE EVENT x ON SCHEDULE EVERY 1 DAY
      DO SELECT 1', "DROP DATABASE $Database", 'CREATE DATABASE chat_x',
 
-    # people: no new ones, none gone, no rank, name or state of theirs
+    # users: no insert and delete; rank, name and state cannot be changed
     "INSERT INTO chat_user (username) VALUES ('x')",
     'DELETE FROM chat_user', 'UPDATE chat_user SET is_admin = TRUE',
     'UPDATE chat_user SET is_active = TRUE',
     "UPDATE chat_user SET username = 'x'", 'UPDATE chat_user SET id = 9',
 
-    # messages stay as they were sent
-    "UPDATE chat_message SET body = 'x'", 'DELETE FROM chat_message',
-    'UPDATE chat_message SET recipient_id = 3',
+    # messages keep their users, times and keys
+    'DELETE FROM chat_message', 'UPDATE chat_message SET recipient_id = 3',
+    'UPDATE chat_message SET sender_id = 3',
+    'UPDATE chat_message SET created_at = NOW()',
+    'UPDATE chat_message SET client_id = NULL',
+    'UPDATE chat_message SET target_id = 1', 'UPDATE chat_message SET id = 9',
     "REPLACE INTO chat_message (id, sender_id, recipient_id, created_at, body)
      VALUES (1, 1, 2, NOW(), 'x')",
     'DELETE FROM chat_conversation', 'DELETE FROM chat_writing',
 
-    # a session is nobody else's afterwards, and lasts no longer
+    # sessions keep their users and times
     'UPDATE chat_session SET user_id = 1',
     'UPDATE chat_session SET expires_at = NOW() + INTERVAL 1 YEAR',
     'UPDATE chat_schema SET version = 9', 'DELETE FROM chat_schema',
@@ -297,25 +297,25 @@ for my $statement (
          join ' ', split ' ', substr $statement, 0, 70) or diag($db->errstr);
 }
 
-# these give nothing instead of an error
+# these return nothing instead of an error
 
 is($db->selectrow_array("SELECT LOAD_FILE('/etc/passwd')"), undef,
-   'no file of the server is read');
+   'files of the server cannot be read');
 
 my @others = grep { $_->[1] ne 'chat' }
                   @{ $db->selectall_arrayref('SHOW PROCESSLIST') };
-is(scalar @others, 0, 'no statement of others is seen');
+is(scalar @others, 0, 'statements of other accounts are hidden');
 
-# that of the server's own figures all accounts of MySQL see
+# all accounts of MySQL see performance_schema
 is(join(' ', grep { $_ ne 'performance_schema' }
                   map { @$_ } @{ $db->selectall_arrayref('SHOW DATABASES') }),
-   "$Database information_schema", 'no other database is seen');
+   "$Database information_schema", 'other databases are hidden');
 
-is(as_module('mysql'), undef, 'nor connected to');
+is(as_module('mysql'), undef, 'and cannot be used');
 sql("DROP DATABASE ${Database}_other");
 
 
-=== what it can do goes through: the refusals above are of rights
+=== statements within the rights succeed
 --- given
 message(u1 => 'u2', 'x');
 --- then
@@ -332,7 +332,7 @@ is(tried($db, $_), 0, $_) for (
 );
 
 
-=== an account without a password, or of another host, is none
+=== the account needs its password and a local connection
 --- then
 my $connect = sub {
     my ($user, $password) = @_;
@@ -343,6 +343,6 @@ my $connect = sub {
 };
 
 is($connect->('chat', ''), undef, 'no password');
-is($connect->('chat', 'wrong'), undef, 'the wrong one');
+is($connect->('chat', 'wrong'), undef, 'a wrong password');
 is(join(' ', sql("SELECT host FROM mysql.user WHERE user = 'chat'")),
-   'localhost', 'from here alone');
+   'localhost', 'the account is local');

@@ -2,8 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# where passwords, tokens and texts of messages must not show: logs at any
-# level, the list of processes, "nginx -T", pages of errors, answers, the disk
+# Passwords, tokens and texts of messages do not appear in logs, the process
+# list, the output of "nginx -T", error pages, responses and files.
 
 use File::Copy qw(copy);
 use File::Temp qw(tempdir);
@@ -17,7 +17,7 @@ use Chat;
 our $dir = tempdir(CLEANUP => 1);
 our $Nginx = $ENV{TEST_NGINX_BINARY} // 'nginx';
 
-# each of them is found by no other text
+# each secret is unique
 
 our %Secret = (
     password  => 'pass-Zw4nfH',
@@ -30,7 +30,7 @@ our %Secret = (
 
 our ($Token, $Bearer);
 
-# database_password: what is in the file that chat_db names
+# database_password: returns the password in the file that chat_db names
 
 sub database_password {
     open my $file, '<', $ENV{TEST_NGINX_CHAT_PASSWORD_FILE} or die $!;
@@ -39,13 +39,13 @@ sub database_password {
     return $password;
 }
 
-# set_up: u1's password is ours
+# set_up: sets the password of u1
 
 sub set_up {
     set_password('u1', crypt $Secret{password}, '$y$j75$saltsaltsalt');
 }
 
-# use_it: all that there is to do with secrets, well and badly; the answers
+# use_it: performs valid and invalid operations with secrets; returns responses
 
 sub use_it {
     my $log_in = sub {
@@ -88,7 +88,7 @@ sub use_it {
         api('', GET => '/api/v1/conversation/', undef, @cookie),
         api('', GET => '/', undef, @cookie);
 
-    # JSON that ends too early, and a type that is not read
+    # truncated JSON, and an unsupported content type
     push @answers, map {
         $agent->post(url('/api/v1/message/'), { @cookie, 'Content-Type' => $_ },
                      qq({"recipient":"u2","body":"$Secret{body}))->res
@@ -107,19 +107,19 @@ sub use_it {
     return @answers;
 }
 
-# log_lines: of the error log and the access log
+# log_lines: returns the lines of the error log and the access log
 
 sub log_lines {
     open my $access, '<', "$Test::Nginx::Util::ServRoot/logs/access.log"
         or die "access.log: $!\n";
 
-    # an answer may be there before its line is
+    # a response may arrive before its line is written
     settle();
 
     return (split(/\n/, error_log()), readline $access);
 }
 
-# shown SECRETS: the lines of the logs that have any of them
+# shown SECRETS: returns the lines of the logs with one of the secrets
 
 sub shown {
     my $any = join '|', map { quotemeta } @_;
@@ -127,7 +127,7 @@ sub shown {
     return grep { /$any/ } log_lines();
 }
 
-# hashes: what the tables hold of the passwords and tokens
+# hashes: returns the stored hashes of passwords and tokens
 
 sub hashes {
     return sql('SELECT password FROM chat_user WHERE id = 1'),
@@ -139,7 +139,7 @@ run_tests();
 
 __DATA__
 
-=== logs: no secret at level "info"
+=== logs: level info shows no secret
 --- given
 set_up();
 --- log_level: info
@@ -149,17 +149,18 @@ my @answers = use_it();
 
 is(join(' ', map { $_->code } @answers),
    '403 200 200 200 302 201 201 201 200 403 403 404 400 200 200 200 200 400'
-   . ' 415 403 204 204 403', 'all went as it should');
+   . ' 415 403 204 204 403', 'all responses are as expected');
 
 my @lines = log_lines();
-is(scalar(grep { /chat log-in failed/ } @lines), 2, 'the log is that log');
-is(scalar(grep { m{POST /api/v1/message/} } @lines) > 5, 1, 'and the other');
+is(scalar(grep { /chat login failed/ } @lines), 2, 'the error log has logins');
+is(scalar(grep { m{POST /api/v1/message/} } @lines) > 5, 1,
+   'the access log has sends');
 
 is_deeply([shown(values %Secret, $Token, $Bearer, token('u2'), @hashes,
-                 hashes(), database_password())], [], 'no line shows any');
+                 hashes(), database_password())], [], 'no line has a secret');
 
 
-=== logs: at level "debug" tokens show in nginx's own lines alone
+=== logs: level debug shows tokens only in nginx's own lines
 --- given
 set_up();
 --- log_level: debug
@@ -173,13 +174,13 @@ SKIP: {
     main::skip('this nginx has no debug log', 4) if !grep { /\[debug\]/ } @lines;
 
     is(scalar(grep { /\[debug\].*chat db packet "message\.send"/ } @lines) > 2,
-       1, 'ours are there');
+       1, 'the module writes debug lines');
 
     is_deeply([shown(@Secret{qw(password fresh wrong body)}, @hashes, hashes(),
                      database_password())],
               [], 'no password, text or hash in any line');
 
-    # README and SECURITY warn of these: the headers as they came and went
+    # headers of requests and responses, as described in SECURITY.md
 
     my $headers = join '|',
         map({ qr/ \[debug\] \S+ \*\d+ (?:http|parse) header: "$_: / }
@@ -188,12 +189,12 @@ SKIP: {
 
     my @shown = shown($Token, $Bearer, token('u2'), $Secret{key});
     is_deeply([grep { !/$headers/ } @shown], [],
-              'tokens in lines of headers only');
-    is(scalar(grep { /$headers/ } @shown) > 5, 1, 'there they are');
+              'only header lines have tokens');
+    is(scalar(grep { /$headers/ } @shown) > 5, 1, 'header lines have tokens');
 }
 
 
-=== logs: what the database refuses to store
+=== logs: text rejected by the database is not logged
 --- http
 chat_db_timeout 1s;
 --- log_level: debug
@@ -205,19 +206,19 @@ sql('ALTER TABLE chat_message MODIFY body VARCHAR(3) NOT NULL');
 --- then
 my $res = api('u1', POST => '/api/v1/message/',
               { recipient => 'u2', body => $Secret{body} });
-cmp_ok($res->code, '>=', 500, 'refused');
+cmp_ok($res->code, '>=', 500, 'rejected');
 unlike($res->body, qr/\Q$Secret{body}\E|chat_message|Data too long/i,
-       'without a word of the database');
+       'the response has no text of the database');
 is(scalar(grep { /chat: database error 1406 \(22001\)/ } log_lines()) > 0, 1,
-   'the log has number and state');
-is_deeply([shown($Secret{body})], [], 'not the text');
+   'the log has error number and SQL state');
+is_deeply([shown($Secret{body})], [], 'the log does not have the text');
 
-# the tables are made once for all blocks
+# the tables exist for all blocks
 sql('ALTER TABLE chat_message MODIFY body MEDIUMTEXT CHARACTER SET utf8mb4
      COLLATE utf8mb4_bin NOT NULL');
 
 
-=== logs: a duplicate that the database would quote
+=== logs: a duplicate key in a database error is not logged
 --- log_level: debug
 --- no_error_log
 [alert]
@@ -226,12 +227,12 @@ my @keys = ('Idempotency-Key' => $Secret{key});
 
 api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'x' }, @keys);
 is(api('u1', POST => '/api/v1/message/', { recipient => 'u2', body => 'y' },
-       @keys)->code, 409, 'refused');
+       @keys)->code, 409, 'rejected');
 is_deeply([grep { !/http header: "/ } shown($Secret{key})], [],
-          'the key is in no line but those of headers');
+          'only header lines have the key');
 
 
-=== the list of processes
+=== the process list shows no secret
 --- given
 set_up();
 --- then
@@ -252,21 +253,22 @@ for my $pid (master_pid(), worker_pids()) {
     }
 }
 
-cmp_ok(delete $shown{read}, '>=', 3, 'it can be read');
-is_deeply(\%shown, {}, 'no secret in arguments or environment');
+cmp_ok(delete $shown{read}, '>=', 3, 'the files are readable');
+is_deeply(\%shown, {}, 'no secret in the arguments or environment');
 
 
-=== nginx -T
+=== nginx -T shows no password
 --- then
 my $root = $Test::Nginx::Util::ServRoot;
 my $text = `$Nginx -T -p $root/ -c $root/conf/nginx.conf 2>&1`;
 
 like($text, qr/password_file=\Q$ENV{TEST_NGINX_CHAT_PASSWORD_FILE}\E/,
-     'the name of the file');
-unlike($text, qr/\Q@{[database_password()]}\E/, 'not what is in it');
+     'the output has the name of the file');
+unlike($text, qr/\Q@{[database_password()]}\E/,
+       'the output does not have the password');
 
 
-=== a password file that others can read is warned of
+=== a password file that is readable by other accounts causes a warning
 --- then
 my $root = $Test::Nginx::Util::ServRoot;
 my $file = "$dir/password";
@@ -281,13 +283,13 @@ print $changed $text;
 close $changed;
 
 like(scalar `$Nginx -t -p $root/ -c $dir/nginx.conf 2>&1`,
-     qr/\Q$file\E" is open to others/, 'open');
+     qr/\Q$file\E" is accessible by other users/, 'mode 0644');
 chmod 0600, $file;
 unlike(scalar `$Nginx -t -p $root/ -c $dir/nginx.conf 2>&1`,
-       qr/is open to others/, 'closed');
+       qr/is accessible by other users/, 'mode 0600');
 
 
-=== the workers cannot read the password file, if nginx begins as root
+=== workers cannot read the password file if nginx starts as root
 --- then
 SKIP: {
     main::skip('not root', 3) if $> != 0;
@@ -299,14 +301,16 @@ SKIP: {
         main::skip('the workers are root here', 3) if $uid == 0;
 
         local $> = $uid;
-        ok(!open(my $file, '<', $ENV{TEST_NGINX_CHAT_PASSWORD_FILE}), 'closed');
+        ok(!open(my $file, '<', $ENV{TEST_NGINX_CHAT_PASSWORD_FILE}),
+           'not readable');
     }
 
-    is(api(u1 => GET => '/api/v1/user/')->code, 200, 'they need not');
+    is(api(u1 => GET => '/api/v1/user/')->code, 200,
+       'the workers work without it');
 }
 
 
-=== answers: no hash, token or password of anybody comes out
+=== responses contain no hash, password or token of another user
 --- given
 set_up();
 message(u2 => 'u1', 'x');
@@ -314,18 +318,18 @@ message(u2 => 'u1', 'x');
 my @answers = use_it();
 my $bodies = join "\n", map { $_->body } @answers;
 
-# the token is given once, to who asked for it
+# the token is returned once, to the client that requested it
 
-is(scalar(() = $bodies =~ /\Q$Bearer\E/g), 1, 'the token, once');
-unlike($bodies, qr/\Q$Token\E/, 'a cookie in no body');
-unlike($bodies, qr/\$y\$|pbkdf2/, 'no stored password');
+is(scalar(() = $bodies =~ /\Q$Bearer\E/g), 1, 'the token is returned once');
+unlike($bodies, qr/\Q$Token\E/, 'no body has a cookie');
+unlike($bodies, qr/\$y\$|pbkdf2/, 'no body has a stored password');
 unlike($bodies, qr/\Q$Secret{$_}\E/, "no $_") for qw(password fresh wrong);
 
 my $bad = join "\n", map { $_->body } grep { $_->code >= 400 } @answers;
-unlike($bad, qr/\Q$Secret{body}\E/, 'no error repeats the text');
+unlike($bad, qr/\Q$Secret{body}\E/, 'no error has the text of a message');
 
 
-=== answers: pages of errors tell nothing of what is inside
+=== error pages do not reveal internals
 --- server
 error_page 404 /404.html;
 --- then
@@ -340,10 +344,10 @@ my @answers = (
 
 is(join(' ', map { $_->code } @answers), '404 404 403 413 404 404', 'errors');
 unlike($_->body, qr/chat_|mysql|maria|select|\.c\b|sessionid|\Q@{[token('u1')]}\E/i,
-       'nothing inside') for @answers;
+       'no internals') for @answers;
 
 
-=== files: neither passwords nor tokens are left in any
+=== no file has a password or token
 --- given
 set_up();
 --- then
@@ -351,10 +355,10 @@ use_it();
 
 my $root = $Test::Nginx::Util::ServRoot;
 my $found = `grep -rlF -e $Secret{password} -e $Secret{fresh} -e $Token $root`;
-is($found, '', 'in none below the server');
+is($found, '', 'no file of the server has a secret');
 
 
-=== the database: neither tokens nor passwords are in it
+=== the database has no token or plain-text password
 --- given
 set_up();
 --- then
@@ -367,6 +371,6 @@ for my $table (@tables) {
     $all .= join "\n", map { $_ // '' } sql("SELECT * FROM $table");
 }
 
-like($all, qr/\Q$Secret{body}\E/, 'messages are');
+like($all, qr/\Q$Secret{body}\E/, 'messages are stored');
 unlike($all, qr/\Q$Token\E|\Q$Bearer\E/, 'no token');
 unlike($all, qr/\Q$Secret{$_}\E/, "no $_") for qw(password fresh wrong);

@@ -2,8 +2,8 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# sessions under attack: tokens chosen by others, and how fast what has ended
-# stops working, on every worker and on every kind of connection
+# sessions under attack: tokens chosen by an attacker, and how fast an ended
+# session stops working on every worker and every kind of connection
 
 use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
@@ -22,7 +22,7 @@ our $h2 = "$dir/h2.sock";
 our $Port = $ENV{TEST_NGINX_STREAM_PORT};
 our $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0);
 
-# as TOKEN: who that is, or ''
+# as TOKEN: returns the name of the user, or ''
 
 sub as {
     my ($token) = @_;
@@ -33,7 +33,7 @@ sub as {
     return $res->code == 200 ? $res->json->{username} : '';
 }
 
-# given_token RESPONSE: that of its cookie
+# given_token RESPONSE: returns the token in its cookie
 
 sub given_token {
     my ($res) = @_;
@@ -42,7 +42,7 @@ sub given_token {
            ? $1 : '';
 }
 
-# ended SOCKET, SECONDS: whether there is the end of it by then
+# ended SOCKET, SECONDS: returns whether the socket is closed by then
 
 sub ended {
     my ($socket, $seconds) = @_;
@@ -58,8 +58,8 @@ sub ended {
     return 0;
 }
 
-# spread TOKEN, N: N sockets of the session, at the port whose connections the
-# kernel divides among the workers
+# spread TOKEN, N: opens N sockets of the session at the port whose connections
+# the kernel distributes to the workers
 
 sub spread {
     my ($token, $n) = @_;
@@ -91,7 +91,7 @@ sub at_port {
     return $socket;
 }
 
-# held: how many connections to that port each of the workers holds
+# held: returns the number of connections to that port for each worker
 
 sub held {
     my $local = sprintf ':%04X', $Port;
@@ -110,7 +110,8 @@ sub held {
     } worker_pids();
 }
 
-# closed SOCKETS: whether all are; and how long after START the last one was
+# closed SOCKETS: returns whether all sockets are closed, and the seconds from
+# START until the last one was
 
 sub closed {
     my ($start, @sockets) = @_;
@@ -123,7 +124,7 @@ sub closed {
     return (!@open, $last - $start);
 }
 
-# frame TYPE, FLAGS, STREAM, PAYLOAD: of HTTP/2
+# frame TYPE, FLAGS, STREAM, PAYLOAD: returns an HTTP/2 frame
 
 sub frame {
     my ($type, $flags, $stream, $payload) = @_;
@@ -132,7 +133,7 @@ sub frame {
            . pack('CCN', $type, $flags, $stream) . $payload;
 }
 
-# h2_event_source STREAM, TOKEN: the request of one
+# h2_event_source STREAM, TOKEN: returns the request of an EventSource
 
 sub h2_event_source {
     my ($stream, $token) = @_;
@@ -150,7 +151,7 @@ sub h2_event_source {
     return frame(1, 5, $stream, $block);
 }
 
-# h2_read CLIENT, STREAMS: what has come, into "text" and "ended" of each
+# h2_read CLIENT, STREAMS: reads available data into "text" and "ended" of each
 
 sub h2_read {
     my ($client, $streams) = @_;
@@ -174,7 +175,8 @@ sub h2_read {
     }
 }
 
-# h2_open TOKENS: a connection with an EventSource each, on streams 1, 3, 5...
+# h2_open TOKENS: opens a connection with an EventSource for each, on streams 1,
+# 3, 5...
 
 sub h2_open {
     my (@tokens) = @_;
@@ -190,7 +192,8 @@ sub h2_open {
     return ($client, {});
 }
 
-# h2_told CLIENT, STREAMS, NUMBERS: one more message, and whether all have heard
+# h2_told CLIENT, STREAMS, NUMBERS: sends a message and returns whether these
+# streams have received a notification
 
 sub h2_told {
     my ($client, $streams, @numbers) = @_;
@@ -208,7 +211,7 @@ run_tests();
 
 __DATA__
 
-=== a token that was there before the log-in is not taken over
+=== a login does not adopt an existing token
 --- then
 my $planted = 'f' x 43;
 my %who = (username => 'u1', password => 'correct horse');
@@ -234,13 +237,13 @@ for my $way (
     my ($name, $log_in) = @$way;
     my $token = given_token($log_in->());
 
-    is(as($token), 'u1', "$name: in");
+    is(as($token), 'u1', "$name: logged in");
     isnt($token, $planted, 'with another token');
-    is(as($planted), '', 'the planted one is worth nothing');
+    is(as($planted), '', 'the planted token is invalid');
 }
 
 
-=== a log-in leaves the session that was there before to its owner
+=== a login ends the previous session of any user
 --- then
 for my $way (
     ['the API', sub {
@@ -257,13 +260,14 @@ for my $way (
     my ($name, $log_in) = @$way;
     my $token = given_token($log_in->());
 
-    is(as($token), 'u1', "$name: in");
+    is(as($token), 'u1', "$name: logged in");
     isnt($token, token('u2'), 'with another token');
-    is(as(token('u2')), 'u2', 'the one before is still that of u2');
+    is(as(token('u2')), '', 'the previous session has ended');
+    add_session('u2');
 }
 
 
-=== a bearer token of the client's own choice is not taken over
+=== a login does not adopt a bearer token chosen by the client
 --- then
 my $planted = 'f' x 43;
 my $res = api('', POST => '/api/v1/session/',
@@ -273,19 +277,19 @@ my $res = api('', POST => '/api/v1/session/',
               Cookie => "sessionid=$planted");
 
 my $token = $res->json->{token};
-is(as($token), 'u1', 'in');
+is(as($token), 'u1', 'logged in');
 isnt($token, $planted, 'with another token');
-is(as($planted), '', 'the planted one is worth nothing');
+is(as($planted), '', 'the planted token is invalid');
 
 
-=== tokens have nothing in common
+=== tokens are random
 --- then
 my @tokens = map {
     given_token(api('', POST => '/api/v1/session/',
                     { username => 'u1', password => 'correct horse' }))
 } 1 .. 8;
 
-# places where any two have the same letter: 43 letters, one in 64 by chance
+# positions with equal letters in two tokens of 43 letters: by chance one in 64
 
 my $most = 0;
 
@@ -298,20 +302,20 @@ for my $i (0 .. $#tokens) {
 }
 
 is(scalar(grep { length == 43 } @tokens), 8, '43 letters each');
-cmp_ok($most, '<', 12, 'few are the same');
+cmp_ok($most, '<', 12, 'few letters are equal');
 
 
-=== a failed log-in gives no token and takes none away
+=== a failed login creates no token and ends no session
 --- then
 my $res = api('u1', POST => '/api/v1/session/',
               { username => 'u1', password => 'wrong' });
 
-is($res->code, 403, 'refused');
+is($res->code, 403, 'rejected');
 is($res->headers->set_cookie, undef, 'no cookie');
-is(as(token('u1')), 'u1', 'the session that was there goes on');
+is(as(token('u1')), 'u1', 'the current session stays');
 
 
-=== a cookie that another host of the domain has set does not get in front
+=== a cookie set by another host of the domain has no precedence
 --- server
 chat_cookie sessionid secure=on;
 --- then
@@ -321,11 +325,11 @@ for my $cookies ("sessionid=$u2; __Host-sessionid=$u1",
                  "__Host-sessionid=$u1; sessionid=$u2")
 {
     is(api('', GET => '/api/v1/session/', undef, Cookie => $cookies)
-           ->json->{username}, 'u1', 'the one with the prefix counts');
+           ->json->{username}, 'u1', 'the cookie with the prefix is used');
 }
 
 
-=== what ends a session closes its sockets on each of four workers at once
+=== the end of a session closes its sockets on each of four workers at once
 --- workers: 4
 --- server eval
 "listen 127.0.0.1:$::Port reuseport;"
@@ -352,7 +356,7 @@ for my $way (
     my ($name, $letter, $end) = @$way;
     my @sockets;
 
-    # the kernel divides by a hash: until each worker has some
+    # the kernel distributes by a hash: repeated until each worker has sockets
 
     my @before = held();
     my $each = sub {
@@ -370,62 +374,67 @@ for my $way (
     is(scalar(grep { $_->{code} == 101 } @sockets), scalar @sockets,
        'all are open');
 
-    # nchan says so a moment before it is ready
+    # nchan accepts a socket before it subscribes it
     settle();
 
     my $start = time;
-    cmp_ok($end->()->code, '<', 400, 'it ends');
+    cmp_ok($end->()->code, '<', 400, 'the session ends');
 
     my ($all, $seconds) = closed($start, @sockets);
     ok($all, 'all are closed');
     cmp_ok($seconds, '<', 2, 'at once');
-    is(at_port($letter x 43)->{code}, 403, 'and stay so');
+    is(at_port($letter x 43)->{code}, 403, 'a new socket is rejected');
 }
 
 is(scalar(grep { $_->{closed} } @mine), 0,
-   'those of the session that changed the password are open');
+   'sockets of the session that changed the password stay open');
 
 
-=== the end of a session ends its stream of HTTP/2, and no other
+=== the end of a session ends only its HTTP/2 stream
 --- change
 s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 --- given
 add_session('u1', token => 'x' x 43);
 --- then
 my ($client, $streams) = h2_open('x' x 43, token('u1'), token('u2'));
-ok(wait_until { h2_told($client, $streams, 1, 3, 5) }, 'all are told');
+ok(wait_until { h2_told($client, $streams, 1, 3, 5) },
+   'all streams are notified');
 
 api('', DELETE => '/api/v1/session/', undef,
     Cookie => 'sessionid=' . 'x' x 43);
 settle(1);
 $_->{text} = '' for @$streams{1, 3, 5};
 
-ok(wait_until { h2_told($client, $streams, 3, 5) }, 'the others are told');
-is($streams->{1}{text}, '', 'it is not');
-ok($streams->{1}{ended}, 'it has ended');
-is(scalar(grep { $streams->{$_}{ended} } 3, 5), 0, 'the others go on');
+ok(wait_until { h2_told($client, $streams, 3, 5) },
+   'the other streams are notified');
+is($streams->{1}{text}, '', 'the stream is not notified');
+ok($streams->{1}{ended}, 'the stream has ended');
+is(scalar(grep { $streams->{$_}{ended} } 3, 5), 0,
+   'the other streams stay open');
 
 
-=== the end of a session ends its stream of HTTP/2: the client learns at once
+=== the end of a session is sent at once on its HTTP/2 stream
 --- change
 s{^(\s*)(# the web client)}{$1listen unix:$h2 http2;\n$1$2}m or die;
 --- given
 add_session('u1', token => 'x' x 43);
 --- then
 my ($client, $streams) = h2_open('x' x 43, token('u1'), token('u2'));
-ok(wait_until { h2_told($client, $streams, 1, 3, 5) }, 'all are told');
+ok(wait_until { h2_told($client, $streams, 1, 3, 5) },
+   'all streams are notified');
 
 my $start = time;
 api('', DELETE => '/api/v1/session/', undef,
     Cookie => 'sessionid=' . 'x' x 43);
 
 wait_until(sub { h2_read($client, $streams); $streams->{1}{ended} }, 4);
-ok($streams->{1}{ended}, 'it has ended');
+ok($streams->{1}{ended}, 'the stream has ended');
 cmp_ok(time - $start, '<', 2, 'at once');
-is(scalar(grep { $streams->{$_}{ended} } 3, 5), 0, 'the others go on');
+is(scalar(grep { $streams->{$_}{ended} } 3, 5), 0,
+   'the other streams stay open');
 
 
-=== a session that expires closes its sockets within two seconds
+=== an expired session closes its sockets within two seconds
 --- given
 add_session('u1', token => 'x' x 43, lasts => 4);
 --- then
@@ -442,43 +451,45 @@ $_->{tx}->on(finish => sub { $_[0]->{at} = time }) for @sockets;
 is(join(' ', map { $_->{code} } @sockets), '101 101 101 101', 'open');
 
 wait_until { time > $end - 0.5 };
-is(scalar(grep { $_->{closed} } @sockets), 0, 'until it expires');
+is(scalar(grep { $_->{closed} } @sockets), 0, 'open until the session expires');
 
 ok(wait_until { $stream->{closed} && 4 == grep { $_->{closed} } @sockets },
-   'then they are closed');
-cmp_ok(time - $end, '<', 2.5, 'soon');
-is(as('x' x 43), '', 'and the API knows it no longer');
+   'closed after the session expires');
+cmp_ok(time - $end, '<', 2.5, 'within the limit');
+is(as('x' x 43), '', 'the API rejects the session');
 
 
-=== somebody disabled: the API and the sockets, within the stated times
+=== a disabled user loses the API and sockets within the documented times
 --- server
 chat_session_check 1s;
 --- then
 my @sockets = (map { web_socket('u1') } 1 .. 4);
 my $peer = web_socket('u2');
 
-is(as(token('u1')), 'u1', 'in') for 1 .. 4;
+is(as(token('u1')), 'u1', 'logged in') for 1 .. 4;
 
 my $start = time;
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 1');
 
-# as README says: the API after chat_session_check, sockets after six of it
+# docs/operations.md: the API after chat_session_check, sockets after six times
+# chat_session_check
 
-ok(wait_until { as(token('u1')) eq '' }, 'not in the API');
-cmp_ok(time - $start, '<', 2.5, 'after one time');
-is(as(token('u1')), '', 'for good') for 1 .. 4;
+ok(wait_until { as(token('u1')) eq '' }, 'the API rejects the session');
+cmp_ok(time - $start, '<', 2.5, 'within chat_session_check');
+is(as(token('u1')), '', 'the session stays rejected') for 1 .. 4;
 
-ok(wait_until { 4 == grep { $_->{closed} } @sockets }, 'no socket');
-cmp_ok(time - $start, '<', 8.5, 'after six times');
-is($peer->{closed}, undef, 'those of others stay');
+ok(wait_until { 4 == grep { $_->{closed} } @sockets },
+   'all sockets are closed');
+cmp_ok(time - $start, '<', 8.5, 'within six times chat_session_check');
+is($peer->{closed}, undef, 'sockets of other users stay open');
 
 
-=== nor is anybody forgotten where there are many sockets
+=== many sockets of other users do not delay the check of a session
 --- workers: 1
 --- server
 chat_session_check 1s;
 --- then
-# the first ones' turn comes again while the last ones still wait for theirs
+# the first sockets are checked again while the last ones still wait
 
 my $open = sub {
     my $socket = dial();
@@ -496,12 +507,12 @@ my $last = $open->('u1');
 my $start = time;
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 1');
 
-ok(ended($last, 12), 'the last one ends');
-cmp_ok(time - $start, '<', 8.5, 'after six times');
-ok(!ended($crowd[0], 0), 'the others stay');
+ok(ended($last, 12), 'the last socket is closed');
+cmp_ok(time - $start, '<', 8.5, 'within six times chat_session_check');
+ok(!ended($crowd[0], 0), 'the other sockets stay open');
 
 
-=== a session expires while the database says nothing: its sockets close
+=== sockets of an expired session are closed while the database is silent
 --- workers: 1
 --- given
 $proxy->pass;
@@ -511,7 +522,7 @@ s{unix:[^ ]+}{unix:$db};
 --- server
 chat_session_check 1s;
 --- then
-# after six seconds both are looked up, in vain
+# both sessions are checked without a result after six seconds
 
 my ($end) = sql("SELECT TIMESTAMPDIFF(SECOND, '1970-01-01', expires_at)
                  FROM chat_session WHERE token_hash = UNHEX(SHA2(?, 256))",
@@ -523,13 +534,13 @@ is("$other->{code} $socket->{code}", '101 101', 'open');
 $proxy->hold;
 
 wait_until(sub { time > $end - 0.5 }, 10);
-is($socket->{closed}, undef, 'until it expires');
-ok(wait_until { $socket->{closed} }, 'then it is closed');
-cmp_ok(time - $end, '<', 2.5, 'soon');
-is($other->{closed}, undef, 'the other stays');
+is($socket->{closed}, undef, 'open until the session expires');
+ok(wait_until { $socket->{closed} }, 'closed after the session expires');
+cmp_ok(time - $end, '<', 2.5, 'within the limit');
+is($other->{closed}, undef, 'the other socket stays open');
 
 
-=== somebody disabled whom the site's own log-in lets in: the sockets as well
+=== a disabled user with a login of the site loses its sockets
 --- server
 chat_session_check 1s;
 --- change
@@ -543,19 +554,20 @@ is(join(' ', map { $_->{code} } @sockets), '101 101 101 101', 'open');
 my $start = time;
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 1');
 
-ok(wait_until { 4 == grep { $_->{closed} } @sockets }, 'no socket');
-cmp_ok(time - $start, '<', 8.5, 'after six times');
-is($peer->{closed}, undef, 'those of others stay');
+ok(wait_until { 4 == grep { $_->{closed} } @sockets },
+   'all sockets are closed');
+cmp_ok(time - $start, '<', 8.5, 'within six times chat_session_check');
+is($peer->{closed}, undef, 'sockets of other users stay open');
 
 
-=== a token is no good as another kind of thing
+=== only the exact token is accepted
 --- then
-# the hash, which is what the database and its backups hold
+# the hash in the database and its backups
 my $hash = Digest::SHA::sha256_hex(token('u1'));
 
-is(as($hash), '', 'the stored hash, in hex');
+is(as($hash), '', 'the stored hash in hexadecimal');
 is(as(pack 'H*', $hash =~ s/(?:0[0-9a-f]|1[0-9a-f]|3b|7f)/41/gr), '',
-   'or raw');
-is(as(substr token('u1'), 0, 42), '', 'a part of it');
-is(as(token('u1') . '-'), '', 'more than it');
-is(as(uc token('u1')), '', 'in another case');
+   'the stored hash in binary');
+is(as(substr token('u1'), 0, 42), '', 'a truncated token');
+is(as(token('u1') . '-'), '', 'a token with an additional character');
+is(as(uc token('u1')), '', 'a token in another case');

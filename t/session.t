@@ -2,12 +2,12 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# /api/v1/session/, the cookie, the bearer token, and how a session ends
+# /api/v1/session/, the cookie, the bearer token, and the end of a session
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 
-# log_in WHO, PASSWORD: the response
+# log_in USER, PASSWORD: returns the response
 
 sub log_in {
     my ($who, $password) = @_;
@@ -16,7 +16,7 @@ sub log_in {
                { username => $who, password => $password // 'correct horse' });
 }
 
-# with TOKEN: the status of "who am I"
+# with TOKEN: returns the status of a request for the session
 
 sub with {
     my ($token) = @_;
@@ -30,7 +30,7 @@ run_tests();
 
 __DATA__
 
-=== logging in
+=== a login in JSON sets a cookie
 --- type: json
 --- request
 POST /api/v1/session/
@@ -43,7 +43,7 @@ Set-Cookie: sessionid=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=1209600; Path=/; Same
 Cache-Control: no-store
 
 
-=== logging in by form, the name in another case
+=== a login by form accepts the name in another case
 --- type: form
 --- request
 POST /api/v1/session/
@@ -52,7 +52,7 @@ username=U1&password=correct+horse
 {"username":"u1","user_id":1,"is_admin":false}
 
 
-=== the cookie works, and its hash alone is stored
+=== a cookie is accepted and only its hash is stored
 --- given
 sql('DELETE FROM chat_session');
 --- then
@@ -61,37 +61,38 @@ my ($cookie) = $res->headers->set_cookie =~ /^(sessionid=([^;]+))/;
 my $token = $2;
 
 my $who = api('', GET => '/api/v1/session/', undef, Cookie => "a=b; $cookie");
-is($who->code, 200, 'the cookie is taken');
-is($who->json->{username}, 'u1', 'for the right person');
+is($who->code, 200, 'the cookie is accepted');
+is($who->json->{username}, 'u1', 'for the right user');
 
-# this holds for all tests: their client sends no cookie by itself
-is(api('', GET => '/api/v1/session/')->code, 403, 'without it one is nobody');
+# the test client sends no cookie by itself
+is(api('', GET => '/api/v1/session/')->code, 403,
+   'a request without it is unauthenticated');
 
 is(scalar sql('SELECT user_id FROM chat_session WHERE token_hash =
                UNHEX(SHA2(?, 256))', $token), 1, 'the hash is stored');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE expires_at BETWEEN
                UTC_TIMESTAMP() + INTERVAL 1209500 SECOND
                AND UTC_TIMESTAMP() + INTERVAL 1209700 SECOND'), 1,
-   'for a fortnight');
+   'for two weeks');
 
 
-=== each log-in has a token of its own
+=== each login creates a new token
 --- then
 my %tokens = map { log_in('u1')->headers->set_cookie => 1 } 1 .. 3;
 
 is(scalar keys %tokens, 3, 'three');
 
 
-=== an expired session of the person goes at the next log-in
+=== a login deletes an expired session of the user
 --- given
 sql('DELETE FROM chat_session');
 add_session('u1', lasts => -10);
 --- then
 log_in('u1');
-is(scalar sql('SELECT COUNT(*) FROM chat_session'), 1, 'one is left');
+is(scalar sql('SELECT COUNT(*) FROM chat_session'), 1, 'one session is left');
 
 
-=== chat_session_lifetime
+=== chat_session_lifetime sets the lifetime of sessions
 --- server
 chat_session_lifetime 1h;
 --- type: json
@@ -104,7 +105,7 @@ POST /api/v1/session/
 Set-Cookie: sessionid=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=3600; Path=/; SameSite=Lax
 
 
-=== chat_cookie
+=== chat_cookie sets the name of the cookie
 --- server
 chat_cookie chat;
 --- type: json
@@ -117,7 +118,7 @@ POST /api/v1/session/
 Set-Cookie: chat=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax
 
 
-=== chat_cookie: the old name no longer counts
+=== chat_cookie disables the old name
 --- server
 chat_cookie chat;
 --- as: u1
@@ -128,7 +129,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== chat_cookie secure=on
+=== chat_cookie secure=on adds the __Host- prefix
 --- server
 chat_cookie sessionid secure=on;
 --- type: json
@@ -141,7 +142,7 @@ POST /api/v1/session/
 Set-Cookie: __Host-sessionid=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax; Secure
 
 
-=== chat_cookie secure=on: the name without its prefix is not taken
+=== chat_cookie secure=on rejects the name without the prefix
 --- server
 chat_cookie sessionid secure=on;
 --- as: u1
@@ -152,7 +153,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== chat_cookie secure=on: the name with its prefix is
+=== chat_cookie secure=on accepts the name with the prefix
 --- server
 chat_cookie sessionid secure=on;
 --- more_headers eval
@@ -163,7 +164,7 @@ GET /api/v1/session/
 {"username":"u1","user_id":1,"is_admin":false}
 
 
-=== chat_cookie secure=on: links are the client's, who wrote https
+=== chat_cookie secure=on creates links with https
 --- http
 chat_cookie sessionid secure=on;
 chat_page_size 1;
@@ -175,7 +176,7 @@ my $res = api('', GET => '/api/v1/message/', undef,
 like($res->json->{next}, qr{^https://[^/]+/api/v1/message/\?page=2$}, 'next');
 
 
-=== the wrong password
+=== a wrong password is rejected
 --- type: json
 --- request
 POST /api/v1/session/
@@ -188,7 +189,7 @@ Content-Type: application/json
 ! Set-Cookie
 
 
-=== nobody of that name
+=== an unknown name is rejected
 --- type: json
 --- request
 POST /api/v1/session/
@@ -198,7 +199,7 @@ POST /api/v1/session/
 {"detail":"Wrong username or password."}
 
 
-=== somebody who is disabled
+=== a disabled user is rejected
 --- given
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 1');
 --- type: json
@@ -210,7 +211,7 @@ POST /api/v1/session/
 {"detail":"Wrong username or password."}
 
 
-=== somebody without a password
+=== a user without a password is rejected
 --- given
 set_password('u1', '!');
 --- type: json
@@ -222,7 +223,7 @@ POST /api/v1/session/
 {"detail":"Wrong username or password."}
 
 
-=== a stored form that nobody knows
+=== a stored password in an unknown format is rejected
 --- given
 set_password('u1', 'md5$x$y');
 --- type: json
@@ -234,7 +235,7 @@ POST /api/v1/session/
 {"detail":"Wrong username or password."}
 
 
-=== a password that goes on behind a null character
+=== a password that continues after a null character is rejected
 --- type: json
 --- request
 POST /api/v1/session/
@@ -254,7 +255,7 @@ POST /api/v1/session/
 {"detail":"Wrong username or password."}
 
 
-=== fields missing
+=== missing fields are rejected
 --- type: json
 --- request
 POST /api/v1/session/
@@ -264,7 +265,7 @@ POST /api/v1/session/
 {"username":["This field is required."],"password":["This field is required."]}
 
 
-=== fields blank
+=== blank fields are rejected
 --- type: form
 --- request
 POST /api/v1/session/
@@ -274,21 +275,21 @@ username=&password=
 {"username":["This field may not be blank."],"password":["This field may not be blank."]}
 
 
-=== a password from Django, which is hashed anew
+=== a password hash from Django is replaced
 --- given
 set_password('u1', 'pbkdf2_sha256$1000$saltsaltsalt$F7o7+5VTVzFAO998X6s3AHrDsJVdMiIlgndIMe19NvY=');
 --- then
-is(log_in('u1', 'wrong horse')->code, 403, 'the wrong one');
+is(log_in('u1', 'wrong horse')->code, 403, 'a wrong password');
 like(scalar sql('SELECT password FROM chat_user WHERE id = 1'),
-     qr/^pbkdf2_sha256\$/, 'is not stored');
+     qr/^pbkdf2_sha256\$/, 'the hash is unchanged');
 
-is(log_in('u1')->code, 200, 'the right one');
+is(log_in('u1')->code, 200, 'the right password');
 ok(wait_until { sql('SELECT password FROM chat_user WHERE id = 1')
-                    =~ /^\$y\$/ }, 'is stored by yescrypt');
-is(log_in('u1')->code, 200, 'and works again');
+                    =~ /^\$y\$/ }, 'the new hash is yescrypt');
+is(log_in('u1')->code, 200, 'the new hash matches');
 
 
-=== who am I
+=== GET returns the user of the session
 --- given
 sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- as: u1
@@ -304,7 +305,7 @@ X-Content-Type-Options: nosniff
 Cache-Control: no-store
 
 
-=== nobody
+=== GET without a session is rejected
 --- request
 GET /api/v1/session/
 --- error_code: 403
@@ -312,35 +313,36 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== logging out
+=== a logout deletes the cookie and the session
 --- then
 my $res = api('u1', DELETE => '/api/v1/session/');
 
-is($res->code, 204, 'done');
+is($res->code, 204, 'logged out');
 is($res->body, '', 'without a body');
 like($res->headers->set_cookie,
      qr/^sessionid=(?:"")?; .*Max-Age=0; .*Path=\//, 'the cookie is deleted');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 1'), 0,
-   'the session as well');
+   'the session is deleted');
 
 
-=== after it, no worker knows the session
+=== no worker accepts a session after its logout
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'it is known')
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'the session is accepted')
     for 1 .. 10;
 api('u1', DELETE => '/api/v1/session/');
-is(api('u1', GET => '/api/v1/session/')->code, 403, 'no longer') for 1 .. 10;
+is(api('u1', GET => '/api/v1/session/')->code, 403,
+   'the session is rejected') for 1 .. 10;
 
 
-=== other sessions stay
+=== a logout does not end other sessions
 --- given
 add_session('u1', token => 'x' x 43);
 --- then
 api('u1', DELETE => '/api/v1/session/');
-is(with('x' x 43), 200, 'the other one');
+is(with('x' x 43), 200, 'the other session is valid');
 
 
-=== logging out without a session
+=== a logout without a session succeeds
 --- request
 DELETE /api/v1/session/
 --- error_code: 403
@@ -348,7 +350,7 @@ DELETE /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== a token for programs
+=== a login can return a token for programs
 --- type: json
 --- request
 POST /api/v1/session/
@@ -359,27 +361,27 @@ POST /api/v1/session/
 ! Set-Cookie
 
 
-=== the token works
+=== a bearer token is accepted until its logout
 --- then
 my $token = api('', POST => '/api/v1/session/',
                 { username => 'u1', password => 'correct horse',
                   token => JSON::PP::true })->json->{token};
 
 like($token, qr/^[A-Za-z0-9_-]{43}$/, 'a token');
-is(with($token), 200, 'it is taken');
+is(with($token), 200, 'the token is accepted');
 
 my $res = api('', POST => '/api/v1/message/',
               { recipient => 'u2', body => 'x' },
               Authorization => "Bearer $token");
-is($res->code, 201, 'for sending, too');
+is($res->code, 201, 'also for sends');
 
 $res = api('', DELETE => '/api/v1/session/', undef,
            Authorization => "Bearer $token");
-is($res->code, 204, 'it can be given back');
-is(with($token), 403, 'and is worth nothing then');
+is($res->code, 204, 'logged out');
+is(with($token), 403, 'the token is rejected');
 
 
-=== token false: a cookie
+=== a login with a false token member sets a cookie
 --- type: json
 --- request
 POST /api/v1/session/
@@ -390,7 +392,7 @@ POST /api/v1/session/
 Set-Cookie: sessionid=.*
 
 
-=== a bearer token nobody has
+=== an unknown bearer token is rejected
 --- more_headers
 Authorization: Bearer xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 --- request
@@ -400,7 +402,7 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== tokens of any shape
+=== malformed tokens are rejected
 --- then
 for my $token ('', ' ', 'x', "x' OR '1'='1", 'x' x 129, 'x' x 3000, 'ü', '%00',
                '"' . token('u1') . 'x"')
@@ -412,7 +414,7 @@ for my $token ('', ' ', 'x', "x' OR '1'='1", 'x' x 129, 'x' x 3000, 'ü', '%00',
 }
 
 
-=== an expired session
+=== an expired session is rejected
 --- given
 sql('DELETE FROM chat_session');
 add_session('u1', lasts => -1);
@@ -424,17 +426,17 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== a session that expires while it is in memory
+=== a session that expires in the cache is rejected
 --- given
 sql('DELETE FROM chat_session');
-add_session('u1', lasts => 2);
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'good') for 1 .. 4;
+add_session('u1', lasts => 4);
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'accepted') for 1 .. 4;
 ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 },
-   'over');
+   'rejected');
 
 
-=== the session of somebody who is disabled
+=== a session of a disabled user is rejected
 --- given
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 1');
 --- as: u1
@@ -445,26 +447,26 @@ GET /api/v1/session/
 {"detail":"Authentication credentials were not provided."}
 
 
-=== ended on another host: known here after chat_session_check
+=== a session deleted by another host is rejected after chat_session_check
 --- server
 chat_session_check 1s;
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'good') for 1 .. 4;
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'accepted') for 1 .. 4;
 sql('DELETE FROM chat_session WHERE user_id = 1');
 ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 },
-   'over');
+   'rejected');
 
 
-=== chat_session_check 0: known at once
+=== chat_session_check 0 rejects a deleted session at once
 --- server
 chat_session_check 0;
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'good') for 1 .. 4;
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'accepted') for 1 .. 4;
 sql('DELETE FROM chat_session WHERE user_id = 1');
-is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
+is(api('u1', GET => '/api/v1/session/')->code, 403, 'rejected') for 1 .. 4;
 
 
-=== chat_session_check 0 of one location, where others believe longer
+=== chat_session_check 0 in one location does not affect others
 --- server
 location /strict/ {
     chat_auth           on;
@@ -472,24 +474,26 @@ location /strict/ {
     empty_gif;
 }
 --- then
-is(api('u1', GET => '/strict/x')->code, 200, 'in');
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'known to the others');
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'for a while');
+is(api('u1', GET => '/strict/x')->code, 200, 'accepted');
+is(api('u1', GET => '/api/v1/session/')->code, 200,
+   'accepted in the other location');
+is(api('u1', GET => '/api/v1/session/')->code, 200,
+   'still accepted in the other location');
 sql('DELETE FROM chat_session WHERE user_id = 1');
-is(api('u1', GET => '/strict/x')->code, 403, 'there it is over at once');
+is(api('u1', GET => '/strict/x')->code, 403, 'rejected at once');
 
 
-=== without a chat_zone
+=== sessions work without chat_zone
 --- change
-s/^ *chat_zone [^;]*;//m;
+s/^\s*chat_(?:zone|publish|subscriber) [^;]*;//mg;
 --- then
-is(api('u1', GET => '/api/v1/session/')->code, 200, 'good') for 1 .. 4;
-is(log_in('u1')->code, 200, 'logging in');
-is(api('u1', DELETE => '/api/v1/session/')->code, 204, 'logging out');
-is(api('u1', GET => '/api/v1/session/')->code, 403, 'over') for 1 .. 4;
+is(api('u1', GET => '/api/v1/session/')->code, 200, 'accepted') for 1 .. 4;
+is(log_in('u1')->code, 200, 'login');
+is(api('u1', DELETE => '/api/v1/session/')->code, 204, 'logout');
+is(api('u1', GET => '/api/v1/session/')->code, 403, 'rejected') for 1 .. 4;
 
 
-=== many log in at once
+=== simultaneous logins succeed
 --- then
 my %codes;
 
@@ -499,10 +503,10 @@ Mojo::Promise->all(map {
         ->then(sub { $codes{ $_[0]->code }++ });
 } 1 .. 60)->wait;
 
-is_deeply(\%codes, { 200 => 60 }, 'all are in');
+is_deeply(\%codes, { 200 => 60 }, 'all succeed');
 
 
-=== PUT
+=== PUT is not allowed
 --- as: u1
 --- type: json
 --- request

@@ -2,7 +2,7 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# what chat_status tells: figures, live, ready; and the variables for the log
+# responses of chat_status: metrics, live, ready; and variables for the log
 
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
@@ -20,8 +20,8 @@ sub status {
     return api('', GET => '/chat/status')->json;
 }
 
-# shows FIGURE, EXPECTED, NAME: soon, for a request is counted when it has
-# ended, which the client may hear of a moment before
+# shows METRIC, EXPECTED, NAME: waits for the value, since a request is counted
+# when it ends, shortly after the client receives the response
 
 sub shows {
     my ($figure, $expected, $name) = @_;
@@ -34,7 +34,7 @@ sub explain {
     return JSON::PP->new->canonical->allow_nonref->encode($_[0]);
 }
 
-# requests: "POST message/ 201" => how many
+# requests: returns the counts by "POST message/ 201"
 
 sub requests {
     return { map { ("$_->{method} $_->{endpoint} $_->{code}", $_->{count}) }
@@ -56,7 +56,7 @@ sub post {
                { recipient => 'u2', body => $body }, %headers);
 }
 
-# promtool TEXT: what it finds wrong with it
+# promtool TEXT: returns the errors that promtool finds
 
 sub promtool {
     my ($text) = @_;
@@ -75,12 +75,12 @@ run_tests();
 
 __DATA__
 
-=== requests, by endpoint, method and status
+=== requests are counted by endpoint, method and status
 --- given
 message('u2', 'u1', 'hello');
 --- then
 our $before = requests();
-is_deeply($before, {}, 'none, and status itself is not counted');
+is_deeply($before, {}, 'no requests, and status is not counted');
 
 post("message $_") for 1 .. 3;
 api('u1', POST => '/api/v1/message/', { recipient => 'u2' });
@@ -114,7 +114,7 @@ shows_requests({
     'POST message/ 403'                => 1,
     'GET message/ 200'                 => 3,
     'other message/ 200'               => 1,
-    'other message/ID/ 405'            => 1,
+    'PUT message/ID/ 405'              => 1,
     'GET message/ID/ 200'              => 1,
     'GET message/ID/ 404'              => 1,
     'GET user/ 200'                    => 1,
@@ -135,10 +135,10 @@ shows_requests({
 my $text = api('', GET => '/chat/status?format=openmetrics')->body;
 ok(length $text > 20_000, 'a long text') or diag(length $text);
 is(scalar(() = $text =~ /^ngx_chat_requests_total\{.*\} \d+$/mg), 22, 'whole');
-like($text, qr/\n# EOF\n\z/, 'to its end');
+like($text, qr/\n# EOF\n\z/, 'the last line');
 
 
-=== a log-in page that comes again, a client that left, a limit: all are counted
+=== repeated login pages, disconnected clients and rejections are counted
 --- undescribed: a limit without @chat_limited
 --- http
 limit_req_zone $chat_user_id zone=few:1m rate=1r/m;
@@ -154,7 +154,7 @@ $proxy->pass;
 s{unix:[^ ]+}{unix:$socket};
 --- then
 is(api('', POST => '/login/', undef, 'Content-Type' =>
-       'application/x-www-form-urlencoded')->code, 200, 'once again');
+       'application/x-www-form-urlencoded')->code, 200, 'the login page again');
 
 is(post('first')->code, 201, 'within the limit');
 
@@ -177,7 +177,7 @@ shows_requests({
 });
 
 
-=== messages, log-ins, caches, queries
+=== messages, logins, caches and queries are counted
 --- given
 message('u3', 'u4', 'hello');
 --- then
@@ -185,7 +185,7 @@ post("message $_") for 1 .. 3;
 post('once', 'Idempotency-Key' => 'key') for 1 .. 2;
 
 shows(messages_sent => 4);
-shows(publishes => { ok => 4, failed => 0 });
+shows(records => 4);
 
 for my $password (($Chat::Password) x 2, ('wrong') x 7) {
     api('', POST => '/api/v1/session/',
@@ -201,13 +201,13 @@ shows(cache_hits => { session => 8, user => 4, users => 1, message => 2 });
 shows(cache_misses => { session => 2, user => 1, users => 1, message => 1 });
 
 my $status = status();
-is($status->{scope}, 'all workers', 'of all');
+is($status->{scope}, 'all workers', 'the scope is all workers');
 is($status->{processes}, 2, 'both workers');
-is($status->{shared}, 1, 'share it');
+is($status->{shared}, 1, 'shared memory is used');
 
-is($status->{send_seconds}{count}, 4, 'those stored');
+is($status->{send_seconds}{count}, 4, 'stored messages are counted');
 ok($status->{send_seconds}{sum} > 0 && $status->{send_seconds}{sum} < 10,
-   'took a moment');
+   'the time is counted');
 
 my %expected = ('message.send' => 5, 'message.by_client' => 1,
                 'message.get' => 1, 'session.get' => 2, 'users' => 1,
@@ -216,10 +216,11 @@ my %expected = ('message.send' => 5, 'message.by_client' => 1,
 is_deeply({ map { ($_ => $status->{queries}{$_}{seconds}{count}) }
                 keys %{ $status->{queries} } }, \%expected, 'queries');
 is_deeply({ map { ($_ => $status->{queries}{$_}{batch_size}{sum}) }
-                keys %{ $status->{queries} } }, \%expected, 'all by packets');
+                keys %{ $status->{queries} } }, \%expected,
+          'all queries have batch sizes');
 
 
-=== sessions: begun, and ended by what
+=== sessions are counted by start and end
 --- then
 sub log_in {
     my (%more) = @_;
@@ -237,33 +238,35 @@ my $token = log_in(token => 'true');
 shows(sessions_begun => { cookie => 2, token => 1 });
 shows(sessions_ended => { logout => 0, password => 0, expired => 0 });
 
-# the link's second time, and a session that there never was, end nothing
+# a repeated logout and an unknown session end nothing
 is(api('', GET => '/logout/', undef, Cookie => $_)->code, 302, 'logged out')
     for ($first) x 2, 'sessionid=' . '0' x 43;
 is(api('', DELETE => '/api/v1/session/', undef,
-       Authorization => "Bearer $token")->code, 204, 'the program, too');
+       Authorization => "Bearer $token")->code, 204,
+   'logged out with the bearer token');
 
 shows(sessions_ended => { logout => 2, password => 0, expired => 0 });
 
-# of u1 there is the one that t/lib/Chat.pm has made, and this
+# u1 has the session of t/lib/Chat.pm and this one
 is(api('', POST => '/api/v1/password/',
        { old_password => $Chat::Password, new_password => 'another one' },
        Cookie => $second)->code, 204, 'password changed');
 
 shows(sessions_ended => { logout => 2, password => 1, expired => 0 });
 
-# a wrong log-in looks for no expired ones
+# a failed login does not delete expired sessions
 sql('UPDATE chat_session SET expires_at = UTC_TIMESTAMP() WHERE user_id IN'
     . ' (1, 2)');
 api('', POST => '/api/v1/session/', { username => 'u1', password => 'wrong' });
 is(api('', POST => '/api/v1/session/',
-       { username => 'u1', password => 'another one' })->code, 200, 'again');
+       { username => 'u1', password => 'another one' })->code, 200,
+   'logged in again');
 
 shows(sessions_begun => { cookie => 3, token => 1 });
 shows(sessions_ended => { logout => 2, password => 1, expired => 1 });
 
 
-=== batches, and what waits and runs
+=== batches, waiting queries and busy connections are counted
 --- workers: 1
 --- given
 $proxy->pass;
@@ -274,6 +277,9 @@ chat_db_connections 1;
 --- then
 is(post('first')->code, 201, 'connected');
 
+# A user has two queries at a time.  Sessions are cached now.
+api($_, GET => '/api/v1/session/') for 'u2', 'u3';
+
 shows(db_connections => 1);
 shows(db_connections_busy => 0);
 shows(db_connections_limit => 1);
@@ -281,16 +287,16 @@ shows(db_connections_limit => 1);
 $proxy->hold;
 my $done = 0;
 my $send = sub {
-    request('u1', POST => '/api/v1/message/',
+    request($_[0], POST => '/api/v1/message/',
             { recipient => 'u2', body => 'x' })->then(sub { $done++ });
 };
 
-$send->();
+$send->('u1');
 settle();
-$send->() for 1 .. 5;
+$send->($_) for 'u1', ('u2', 'u3') x 2;
 
-ok(wait_until { status()->{db_queries_waiting} == 5 }, 'five wait');
-is(status()->{db_connections_busy}, 1, 'while one runs');
+ok(wait_until { status()->{db_queries_waiting} == 5 }, 'five queries wait');
+is(status()->{db_connections_busy}, 1, 'one query runs');
 
 $proxy->pass;
 ok(wait_until { $done == 6 }, 'answered');
@@ -300,22 +306,23 @@ shows(db_connections_busy => 0);
 
 my $batch = status()->{queries}{'message.send'}{batch_size};
 is($batch->{count}, 3, 'three packets');
-is($batch->{sum}, 7, 'of seven');
+is($batch->{sum}, 7, 'seven messages');
 is_deeply($batch->{up_to}, { '1.0' => 2, '2.0' => 2, '4.0' => 2, '8.0' => 3,
                              '16.0' => 3, '32.0' => 3, '64.0' => 3 },
-          'the last of five');
+          'the last packet has five messages');
 
 
-=== publishes that fail
+=== failed publishes are counted
 --- change
-s{chat_publish  /chat/publish;}{chat_publish  /no/such/place;};
+s{(nchan_publisher;)}{$1 nchan_channel_id none; return 507;};
 --- then
+my $socket = web_socket('u2');
 is(post('hello')->code, 201, 'stored');
-ok(wait_until { status()->{publishes}{failed} }, 'told');
-is(status()->{publishes}{ok}, 0, 'none went well');
+ok(wait_until { status()->{publishes}{failed} }, 'counted');
+is(status()->{publishes}{ok}, 0, 'none succeeded');
 
 
-=== what goes wrong with the database
+=== database failures are counted
 --- workers: 1
 --- given
 $proxy->pass;
@@ -330,27 +337,27 @@ shows(db_connects => { ok => 1, failed => 0 });
 $proxy->cut;
 shows(db_connections => 0);
 shows(db_connections_lost => 1);
-is(post('second')->code, 201, 'on a new one');
+is(post('second')->code, 201, 'stored over a new connection');
 shows(db_connects => { ok => 2, failed => 0 });
 
 $proxy->swallow;
-is(post('third')->code, 201, 'tried again');
+is(post('third')->code, 201, 'stored after a retry');
 shows(db_retries => 1);
 
 $proxy->refuse;
-is(api('u1', GET => '/api/v1/message/')->code, 503, 'down');
-is(api('u1', GET => '/api/v1/message/')->code, 503, 'known to be down');
+is(api('u1', GET => '/api/v1/message/')->code, 503, 'unreachable');
+is(api('u1', GET => '/api/v1/message/')->code, 503, 'known to be unreachable');
 
 my $status = status();
-ok($status->{db_connects}{failed} >= 1, 'tried')
-    and ok($status->{db_failures}{given_up} >= 1, 'given up')
-    and ok($status->{db_failures}{rejected} >= 1, 'refused')
+ok($status->{db_connects}{failed} >= 1, 'connects have failed')
+    and ok($status->{db_failures}{given_up} >= 1, 'queries were given up')
+    and ok($status->{db_failures}{rejected} >= 1, 'queries were rejected')
     or diag(explain($status));
 --- no_error_log
 [alert]
 
 
-=== passwords in work
+=== password operations are counted
 --- workers: 1
 --- then
 my ($most, $done) = (0, 0);
@@ -371,14 +378,14 @@ ok($most >= 1 && $most <= 4, 'some') or diag($most);
 shows(passwords_pending => 0);
 
 
-=== a worker killed: its sockets are gone, what was counted is not
+=== a killed worker keeps its counters but not its sockets
 --- then
 my @sockets = map { web_socket('u2') } 1 .. 12;
 shows(sockets => 12);
 
 is(post($_)->code, 201, 'sent') for 1 .. 8;
 shows(messages_sent => 8);
-shows(publishes => { ok => 8, failed => 0 });
+shows(records => 8);
 
 my %before = %{ status()->{queries}{'message.send'}{seconds} };
 my @before = worker_pids();
@@ -386,11 +393,11 @@ my @before = worker_pids();
 kill 'KILL', $before[0];
 ok(wait_until { my @now = worker_pids();
                 @now == @before && !grep { $_ == $before[0] } @now },
-   'another takes its place');
+   'another worker starts');
 
-# those of the others are closed, for nchan would leave some of them silent
-ok(wait_until { !grep { !$_->{closed} } @sockets }, 'all sockets have ended');
-shows(sockets => 0);
+ok(wait_until { grep { $_->{closed} } @sockets }, 'its sockets have ended');
+settle();
+shows(sockets => scalar grep { !$_->{closed} } @sockets);
 shows(processes => 2);
 shows(messages_sent => 8);
 is_deeply(status()->{queries}{'message.send'}{seconds}, \%before,
@@ -402,7 +409,7 @@ exited on signal 9
 [emerg]
 
 
-=== reload: the old workers leave, what was counted stays
+=== a reload keeps counters
 --- then
 my @before = worker_pids();
 
@@ -412,14 +419,14 @@ shows(messages_sent => 4);
 kill 'HUP', master_pid();
 ok(wait_until { !grep { my $pid = $_; grep { $_ == $pid } @before }
                       worker_pids() },
-   'the old workers have gone');
+   'the old workers have exited');
 
 shows(processes => 2);
 is(post('again')->code, 201, 'sent');
 shows(messages_sent => 5);
 
 
-=== sockets come and go
+=== sockets are counted
 --- then
 my @sockets = map { web_socket('u2') } 1 .. 5;
 push @sockets, event_source('u2'), long_poll('u2');
@@ -427,38 +434,38 @@ shows(sockets => 7);
 
 close_all(@sockets);
 shows(sockets => 0);
-shows_requests({ 'GET socket 499' => 7 }, 'as nchan has it');
+shows_requests({ 'GET socket 499' => 7 }, 'with the status of nchan');
 
 
-=== without chat_zone: this worker's alone, and it says so
+=== without chat_zone, metrics cover one worker, as their scope says
 --- workers: 1
 --- change
-s/chat_zone .*;//;
+s/^\s*chat_(?:zone|publish|subscriber) [^;]*;//mg;
 --- then
 is(post($_)->code, 201, 'sent') for 1 .. 3;
 
 shows(messages_sent => 3);
 
 my $status = status();
-is($status->{scope}, 'this worker: no chat_zone', 'said');
-is($status->{shared}, 0, 'also by a number');
-is($status->{processes}, 1, 'one');
+is($status->{scope}, 'this worker: no chat_zone', 'the scope is one worker');
+is($status->{shared}, 0, 'shared memory is not used');
+is($status->{processes}, 1, 'one process');
 is($status->{cache_hits}{session}, 0, 'no hits');
-is($status->{cache_misses}{session}, 3, 'all missed');
+is($status->{cache_misses}{session}, 3, 'all lookups missed');
 like(api('', GET => '/chat/status?format=prometheus')->body,
-     qr/^ngx_chat_shared 0$/m, 'for Prometheus, too');
+     qr/^ngx_chat_shared 0$/m, 'also for Prometheus');
 
 
-=== Prometheus: promtool finds nothing wrong, the figures are the same
+=== promtool accepts the Prometheus format, which has the same values
 --- then
 is(promtool(api('', GET => '/chat/status?format=prometheus')->body), '',
-   'with nothing counted');
+   'without requests');
 
 post("message $_") for 1 .. 3;
 api('u2', GET => '/api/v1/message/1/');
 api('', POST => '/api/v1/session/', { username => 'u1', password => 'wrong' });
 my $open = web_socket('u1');
-shows(publishes => { ok => 3, failed => 0 });
+shows(records => 3);
 shows_requests({ 'POST message/ 201' => 3, 'GET message/ID/ 200' => 1,
                  'POST session/ 403' => 1 });
 
@@ -468,12 +475,12 @@ my $text = $res->body;
 
 is($res->headers->content_type, 'text/plain; version=0.0.4; charset=utf-8',
    'type');
-is(promtool($text), '', 'with all of it');
-isnt(promtool($text =~ s/^# HELP .*\n//r), '', 'it would tell');
+is(promtool($text), '', 'with requests');
+isnt(promtool($text =~ s/^# HELP .*\n//r), '', 'promtool detects errors');
 
 like($text, qr/^\Q$_\E$/m, $_) for
     'ngx_chat_messages_sent_total 3',
-    'ngx_chat_publishes_total{result="ok"} 3',
+    'ngx_chat_records_total 3',
     'ngx_chat_logins_total{result="failed"} 1',
     'ngx_chat_sessions_begun_total{kind="cookie"} 0',
     'ngx_chat_sessions_ended_total{reason="expired"} 0',
@@ -494,18 +501,19 @@ ok($sum == $status->{send_seconds}{sum}, 'seconds') or diag($sum);
 
 my @bounds = $text =~ /^ngx_chat_send_duration_seconds_bucket\{le="(.*)"\}/mg;
 is("@bounds", '0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5'
-              . ' 1.0 2.5 5.0 10.0 +Inf', 'bounds');
+              . ' 1.0 2.5 5.0 10.0 +Inf', 'bucket bounds');
 
-# each family once, its samples behind it
+# each family appears once, followed by its samples
 my %seen;
 $seen{$_}++ for $text =~ /^# TYPE (\S+)/mg;
-is_deeply([ grep { $seen{$_} > 1 } keys %seen ], [], 'once');
+is_deeply([ grep { $seen{$_} > 1 } keys %seen ], [],
+          'each family appears once');
 
 
-=== OpenMetrics is the same but for families of counters and the end
+=== OpenMetrics differs in names of counter families and in the end only
 --- then
 post('hello');
-shows(publishes => { ok => 1, failed => 0 });
+shows(records => 1);
 shows_requests({ 'POST message/ 201' => 1 });
 
 my $plain = api('', GET => '/chat/status?format=prometheus')->body;
@@ -517,7 +525,7 @@ is($res->body, $plain =~ s/^(# (?:HELP|TYPE) \S+?)_total /$1 /mgr . "# EOF\n",
    'text');
 
 
-=== which format
+=== the format depends on the argument and on Accept
 --- then
 my $firefox = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
 my $prometheus = 'application/openmetrics-text; version=1.0.0,'
@@ -539,26 +547,26 @@ for (['', 'application/json', 'json'],
 
     is($res->code, 200, "$query $accept");
     like($res->headers->content_type, qr/\b$type\b/, $type);
-    is($res->headers->header('Cache-Control'), 'no-store', 'not kept');
+    is($res->headers->header('Cache-Control'), 'no-store', 'not stored');
 }
 
 my $res = api('', GET => '/chat/status?format=xml');
-is($res->code, 400, 'no such format');
+is($res->code, 400, 'an unknown format');
 is_deeply($res->json, { format => ['json, prometheus or openmetrics is '
-                                   . 'required.'] }, 'said');
+                                   . 'required.'] }, 'the reason');
 
 is(api('', HEAD => '/chat/status')->code, 200, 'HEAD');
 is(api('', POST => '/chat/status')->code, 405, 'POST');
 
 
-=== whom to tell is decided by allow and deny
+=== access is controlled by allow and deny
 --- change
 s/allow  127.0.0.1;//;
 --- then
 is(api('', GET => "/chat/status$_")->code, 403, "$_") for '', '/live', '/ready';
 
 
-=== no name, no text, no token
+=== metrics have no name, text or token
 --- then
 post('the text of a message');
 api('', POST => '/api/v1/session/',
@@ -571,7 +579,7 @@ for my $format (qw(json prometheus openmetrics)) {
 }
 
 
-=== live and ready
+=== live and ready return the state of the worker and the database
 --- workers: 1
 --- given
 $proxy->pass;
@@ -589,39 +597,40 @@ sub probe {
 
 my ($code, $time, $res) = probe('live');
 is($code, 200, 'live');
-is($res->body, '{"status":"live"}', 'is said');
+is($res->body, '{"status":"live"}', 'the body of live');
 
 ($code, $time, $res) = probe('ready');
 is($code, 200, 'ready');
-is($res->body, '{"status":"ready"}', 'is said');
+is($res->body, '{"status":"ready"}', 'the body of ready');
 
 $proxy->refuse;
 
 for (1 .. 3) {
     ($code, $time, $res) = probe('ready');
-    is($code, 503, 'gone: not ready');
+    is($code, 503, 'not ready without a database');
     ok($time < 0.5, 'at once');
-    like($res->headers->header('Retry-After'), qr/^[1-9]/, 'later');
+    like($res->headers->header('Retry-After'), qr/^[1-9]/,
+         'with the time to wait');
 }
 
-is((probe('live'))[0], 200, 'but live');
+is((probe('live'))[0], 200, 'still live');
 
 $proxy->pass;
 ok(wait_until(sub { (probe('ready'))[0] == 200 }, 4), 'ready again');
 
 $proxy->hold;
 ($code, $time) = probe('ready');
-is($code, 503, 'no answer: not ready');
+is($code, 503, 'not ready if the database is silent');
 ok($time > 0.9 && $time < 2, 'after a second') or diag($time);
-is((probe('live'))[0], 200, 'but live');
+is((probe('live'))[0], 200, 'still live');
 
 $proxy->pass;
-is((probe('ready'))[0], 200, 'the answer came late: ready');
+is((probe('ready'))[0], 200, 'ready after a late response');
 
 shows_requests({}, 'probes are not counted');
 
 
-=== a probe that leaves
+=== a probe whose client disconnects is removed from the queue
 --- workers: 1
 --- given
 $proxy->pass;
@@ -647,7 +656,7 @@ $proxy->pass;
 is(api('', GET => '/chat/status/ready')->code, 200, 'ready');
 
 
-=== the schema is not ours: not ready
+=== a database with another schema version is not ready
 --- workers: 1
 --- given
 sql('UPDATE chat_schema SET version = version + 1');
@@ -658,7 +667,7 @@ ok(wait_until(sub { api('', GET => '/chat/status/ready')->code == 200 }, 4),
    'ready');
 
 
-=== variables for the access log, also behind an error_page
+=== log variables are set, also after an error_page
 --- undescribed: a limit without @chat_limited
 --- http
 log_format chat '$status $chat_user $chat_user_id $chat_message_id '
@@ -674,7 +683,7 @@ error_page 429 @too_many;
 --- then
 our $log = "$Test::Nginx::Util::ServRoot/logs/chat.log";
 
-# nobody's, of which there may be several, stand at the beginning
+# unauthenticated requests, of which there may be several, come first
 sub log_lines {
     my ($n) = @_;
 
@@ -688,7 +697,7 @@ sub log_lines {
 }
 
 ok(wait_until { -f $log && Chat::read_file($log) =~ /^200 - - - -\n/ },
-   'nobody');
+   'an unauthenticated request');
 
 my $id = post('hello')->json->{id};
 like(log_lines(1), qr/^201 u1 1 $id 0\.\d\d\d$/, 'sent');
@@ -698,16 +707,16 @@ $id++;
 like(log_lines(2), qr/^201 u1 1 $id 0\.\d\d\d$/, 'sent');
 
 api('u1', GET => "/api/v1/message/$id/");
-is(log_lines(3), "200 u1 1 $id -", 'from the zone: no query');
+is(log_lines(3), "200 u1 1 $id -", 'from the zone without a query');
 
-is(post('x')->code, 201, 'the last that is allowed');
+is(post('x')->code, 201, 'the last allowed request');
 like(log_lines(4), qr/^201 u1 1 \d+ 0\.\d\d\d$/, 'sent');
 
 is(post('x')->code, 429, 'too many');
-is(log_lines(5), '429 u1 1 - -', 'a person all the same');
+is(log_lines(5), '429 u1 1 - -', 'the user is logged');
 
 
-=== $chat_message_id is that of a message
+=== $chat_message_id is the id of the message
 --- http
 log_format chat '$status $chat_message_id';
 --- server
@@ -723,15 +732,15 @@ for (1, 2) {
 api('u1', GET => "/api/v1/$_")
     for 'message/1/', 'message/9/', 'user/2/', 'message/', 'session/';
 
-# nobody's stand at the beginning
+# unauthenticated requests come first
 my $lines = sub { Chat::read_file($log) =~ s/\A(?:200 -\n)+//r };
 
 ok(wait_until { (() = $lines->() =~ /\n/g) == 7 }, 'logged');
 is($lines->() =~ tr/\n/,/r, '201 1,200 1,200 1,404 9,200 -,200 -,200 -,',
-   'and no other');
+   'all requests have the right id');
 
 
-=== $chat_db_time is what a slow query took
+=== $chat_db_time is the time of a slow query
 --- workers: 1
 --- given
 $proxy->pass;

@@ -7,7 +7,7 @@
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 
-# search WHO, QUERY: "names more"
+# search QUERY: returns the names, followed by "+" if there are more
 
 sub search {
     my ($query) = @_;
@@ -23,7 +23,7 @@ run_tests();
 
 __DATA__
 
-=== everybody but oneself, by id
+=== other users are listed by id
 --- given
 sql("INSERT INTO chat_user (id, username) VALUES (5, 'anna')");
 --- as: u2
@@ -40,7 +40,7 @@ X-Frame-Options: DENY
 Referrer-Policy: same-origin
 
 
-=== alone
+=== the list is empty without other users
 --- given
 sql('DELETE FROM chat_user WHERE id > 1');
 --- as: u1
@@ -50,7 +50,7 @@ GET /api/v1/user/
 []
 
 
-=== nobody who is disabled
+=== disabled users are not listed
 --- given
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 3');
 --- as: u1
@@ -60,7 +60,7 @@ GET /api/v1/user/
 [{"username":"u2"},{"username":"u4"}]
 
 
-=== letters that are no ASCII
+=== non-ASCII names are returned
 --- given
 sql('DELETE FROM chat_user WHERE id > 1');
 sql("INSERT INTO chat_user (username) VALUES ('Þórður')");
@@ -71,7 +71,7 @@ GET /api/v1/user/
 [{"username":"Þórður"}]
 
 
-=== one person, by id
+=== a user is returned by id
 --- as: u1
 --- request
 GET /api/v1/user/2/
@@ -82,7 +82,7 @@ Content-Type: application/json
 Allow: GET, HEAD, OPTIONS
 
 
-=== nobody of that id
+=== an unknown id returns 404
 --- as: u1
 --- request
 GET /api/v1/user/99/
@@ -91,13 +91,13 @@ GET /api/v1/user/99/
 {"detail":"Not found."}
 
 
-=== without the closing slash: works, or leads there
+=== a path without the trailing slash works or redirects
 --- then
 my $res = api('u1', GET => '/api/v1/user');
 
 if ($res->code == 301) {
     like($res->headers->location,
-         qr{^(?:http://127\.0\.0\.1:\d+)?/api/v1/user/$}, 'leads there');
+         qr{^(?:http://127\.0\.0\.1:\d+)?/api/v1/user/$}, 'it redirects');
 
 } else {
     is($res->code, 200, 'it works');
@@ -105,19 +105,19 @@ if ($res->code == 301) {
 }
 
 
-=== search, by the beginning of the name, whatever the case
+=== search finds the beginning of names in any case
 --- given
 sql('INSERT INTO chat_user (username) VALUES (?)', $_)
     for qw(Bob bobby alice BOBO robob);
 --- then
-is(search('search=bob'), 'Bob bobby BOBO', 'by name');
+is(search('search=bob'), 'Bob bobby BOBO', 'part of a name');
 is(search('search=BOBB'), 'bobby', 'another case');
-is(search('search=nobody'), '', 'nobody');
-is(search('search='), 'alice Bob bobby BOBO robob u2 u3 u4', 'everybody');
-is(search('search=u1'), '', 'not oneself');
+is(search('search=nobody'), '', 'no match');
+is(search('search='), 'alice Bob bobby BOBO robob u2 u3 u4', 'all users');
+is(search('search=u1'), '', 'not the user itself');
 
 
-=== search for what means something in SQL
+=== search does not interpret special characters of SQL
 --- given
 sql('INSERT INTO chat_user (username) VALUES (?)', $_)
     for 'a_b', 'axb', 'a.b', 'a+b';
@@ -129,25 +129,26 @@ is(search('search=%27'), '', 'a quote');
 is(search('search=a%2b'), 'a+b', 'a plus');
 
 
-=== search by letters that are no ASCII
+=== search finds non-ASCII letters
 --- given
 sql('INSERT INTO chat_user (username) VALUES (?)', $_) for qw(René Rene ÉLISE);
 --- then
-is(search('search=ren%c3%89'), 'René', 'accents count, the case does not');
-is(search('search=%c3%a9l'), 'ÉLISE', 'at the beginning too');
+is(search('search=ren%c3%89'), 'René',
+   'accents are significant, case is ignored');
+is(search('search=%c3%a9l'), 'ÉLISE', 'at the beginning');
 
 
-=== limit and after: page by page
+=== limit= and after= return all users page by page
 --- given
 sql('INSERT INTO chat_user (username) VALUES (?)', $_) for qw(a1 A2 a3 a4 a5);
 --- then
 is(search('search=a&limit=2'), 'a1 A2 +', 'the first page');
-is(search('search=a&limit=2&after=A2'), 'a3 a4 +', 'the second');
-is(search('search=a&limit=2&after=a4'), 'a5', 'the last');
-is(search('limit=5&after=a5'), 'u2 u3 u4', 'without search');
+is(search('search=a&limit=2&after=A2'), 'a3 a4 +', 'the second page');
+is(search('search=a&limit=2&after=a4'), 'a5', 'the last page');
+is(search('limit=5&after=a5'), 'u2 u3 u4', 'without search=');
 
 
-=== nobody disabled is found
+=== search does not find disabled users
 --- given
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 3');
 --- as: u1
@@ -157,7 +158,7 @@ GET /api/v1/user/?search=u
 {"results":[{"username":"u2"},{"username":"u4"}],"has_more":false}
 
 
-=== limit 0
+=== limit=0 is rejected
 --- as: u1
 --- request
 GET /api/v1/user/?limit=0
@@ -166,7 +167,7 @@ GET /api/v1/user/?limit=0
 {"limit":["A valid integer from 1 to 100 is required."]}
 
 
-=== other parameters change nothing
+=== other arguments are ignored
 --- as: u1
 --- request
 GET /api/v1/user/?_=1700000000
@@ -174,7 +175,7 @@ GET /api/v1/user/?_=1700000000
 [{"username":"u2"},{"username":"u3"},{"username":"u4"}]
 
 
-=== without a session
+=== a request without a session is rejected
 --- request
 GET /api/v1/user/
 --- error_code: 403
@@ -184,7 +185,7 @@ GET /api/v1/user/
 Content-Type: application/json
 
 
-=== HEAD
+=== HEAD returns the headers only
 --- as: u1
 --- request
 HEAD /api/v1/user/
@@ -194,7 +195,7 @@ Content-Type: application/json
 Content-Length: 55
 
 
-=== OPTIONS
+=== OPTIONS describes the resource
 --- as: u1
 --- request
 OPTIONS /api/v1/user/
@@ -204,7 +205,7 @@ Content-Type: application/json
 Allow: GET, HEAD, OPTIONS
 
 
-=== POST creates nobody
+=== POST creates no user
 --- as: u1
 --- type: json
 --- request
@@ -216,10 +217,10 @@ POST /api/v1/user/
 --- response_headers
 Allow: GET, HEAD, OPTIONS
 --- then
-is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'nobody is created');
+is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'no user is created');
 
 
-=== DELETE deletes nobody
+=== DELETE deletes no user
 --- as: u1
 --- request
 DELETE /api/v1/user/
@@ -228,27 +229,27 @@ DELETE /api/v1/user/
 {"detail":"Method \"DELETE\" not allowed."}
 
 
-=== DELETE of one person deletes nobody
+=== DELETE of a user deletes no user
 --- as: u1
 --- request
 DELETE /api/v1/user/2/
 --- error_code_like: ^40[45]$
 --- response_body_like: ^\{"detail":"[^}]+"\}$
 --- then
-is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'nobody is deleted');
+is(scalar sql('SELECT COUNT(*) FROM chat_user'), 4, 'no user is deleted');
 
 
-=== everybody is kept for a moment, and each is left out of their own list
+=== the list is cached and excludes the user that requests it
 --- then
 my $names = sub {
     join ' ', map { $_->{username} }
                   @{ api(shift, GET => '/api/v1/user/')->json };
 };
 
-is($names->('u1'), 'u2 u3 u4', 'the first');
+is($names->('u1'), 'u2 u3 u4', 'the first user');
 sql("INSERT INTO chat_user (username, password) VALUES ('new', '!')");
-is($names->('u2'), 'u1 u3 u4', 'in the middle, and from the zone');
-is($names->('u4'), 'u1 u2 u3', 'the last');
+is($names->('u2'), 'u1 u3 u4', 'a user in the middle, from the zone');
+is($names->('u4'), 'u1 u2 u3', 'the last user');
 
 wait_until { $names->('u4') eq 'u1 u2 u3 new' };
-is($names->('u1'), 'u2 u3 u4 new', 'somebody new comes soon');
+is($names->('u1'), 'u2 u3 u4 new', 'a new user is listed soon');

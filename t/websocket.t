@@ -2,12 +2,13 @@
 # Copyright (C) ngx_chat contributors
 #
 
-# who hears of a message: WebSocket, EventSource, long-polling
+# notifications: WebSocket, EventSource, long polling
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Busy qw(slowness);
 
-# send_message FROM, TO, [BODY]: its id
+# send_message FROM, TO, [BODY]: returns the id
 
 sub send_message {
     my ($from, $to, $body) = @_;
@@ -19,15 +20,18 @@ sub send_message {
     return $res->json->{id};
 }
 
-# storm N: N sends from six connections; each 201 is to be stored once, and
-# told once to each side
+# storm N: N sends from six connections.  Each 201 is stored once and published
+# once to both sides.
 
 sub storm {
     my ($total) = @_;
 
     my %socket = map { ($_ => [web_socket($_), web_socket($_)]) } qw(u1 u2 u3);
     is(join(' ', map { $_->{code} } map { @$_ } values %socket),
-       join(' ', (101) x 6), 'two sockets each');
+       join(' ', (101) x 6), 'two sockets for each user');
+
+    # nchan accepts a socket before it subscribes it
+    settle(0.5 * slowness());
 
     my ($sent, $answered, %expected, @bad) = (0, 0);
 
@@ -61,9 +65,9 @@ sub storm {
 
     $send->() for 1 .. 6;
 
-    ok(wait_until { $answered == $total }, "all $total are answered")
+    ok(wait_until { $answered == $total }, "all $total sends are answered")
         or diag($answered);
-    is("@bad", '', 'by 201');
+    is("@bad", '', 'all with status 201');
     is(scalar sql('SELECT COUNT(*) FROM chat_message'), $total,
        'each is stored once');
 
@@ -74,10 +78,11 @@ sub storm {
         for my $socket (@{ $socket{$who} }) {
             wait_until { @{ $socket->{frames} } >= @{ $expected{$who} } };
 
-            # across workers the order is not promised
+            # the order across workers is undefined
             my @frames = sort { ($a =~ /(\d+)/)[0] <=> ($b =~ /(\d+)/)[0] }
                               @{ $socket->{frames} };
-            is(join("\n", @frames), $wanted, "$who is told once of each");
+            is(join("\n", @frames), $wanted,
+               "$who is notified once of each message");
         }
     }
 }
@@ -87,7 +92,7 @@ run_tests();
 
 __DATA__
 
-=== both sides are told once, on all their sockets, and nobody else
+=== all sockets of both users are notified once, other users are not
 --- then
 my @mine = map { web_socket('u1') } 1 .. 2;
 my @theirs = map { web_socket('u2') } 1 .. 2;
@@ -99,16 +104,16 @@ is(join(' ', map { $_->{code} } @mine, @theirs, $other),
 my $id = send_message(u1 => 'u2');
 
 for my $socket (@mine, @theirs) {
-    ok(wait_until { @{ $socket->{frames} } }, 'told');
+    ok(wait_until { @{ $socket->{frames} } }, 'notified');
 }
 
 settle();
-is_deeply($_->{frames}, [qq({"message": "$id"})], 'to the letter, once')
+is_deeply($_->{frames}, [qq({"message": "$id"})], 'the notification, once')
     for @mine, @theirs;
-is_deeply($other->{frames}, [], 'not the other one');
+is_deeply($other->{frames}, [], 'no other user is notified');
 
 
-=== by form, as jQuery does
+=== a message sent by form is published
 --- then
 my $socket = web_socket('u2', path => '/ws?session_key=x');
 is($socket->{code}, 101, 'open');
@@ -119,39 +124,40 @@ my $id = $ua->post(url('/api/v1/message/'),
                    form => { recipient => 'u2', body => 'x' })
             ->res->json->{id};
 
-ok(wait_until { @{ $socket->{frames} } }, 'told');
-is_deeply($socket->{frames}, [qq({"message": "$id"})], 'to the letter');
+ok(wait_until { @{ $socket->{frames} } }, 'notified');
+is_deeply($socket->{frames}, [qq({"message": "$id"})], 'the notification');
 
 
-=== a message to oneself: once
+=== a message of a user to itself is published once
 --- then
 my $socket = web_socket('u1');
 my $id = send_message(u1 => 'u1');
 
-ok(wait_until { @{ $socket->{frames} } }, 'told');
+ok(wait_until { @{ $socket->{frames} } }, 'notified');
 settle();
 is_deeply($socket->{frames}, [qq({"message": "$id"})], 'once');
 
 
-=== nothing is replayed on connecting
+=== earlier notifications are not sent to a new socket
 --- then
 my $early = web_socket('u2');
 send_message(u1 => 'u2');
-ok(wait_until { @{ $early->{frames} } }, 'told');
+ok(wait_until { @{ $early->{frames} } }, 'notified');
 
 my @late = map { web_socket('u2') } 1 .. 4;
 settle();
-is_deeply($_->{frames}, [], 'nothing') for @late;
+is_deeply($_->{frames}, [], 'no notification') for @late;
 
 my $id = send_message(u1 => 'u2');
 
 for my $socket (@late) {
-    ok(wait_until { @{ $socket->{frames} } }, 'told');
-    is_deeply($socket->{frames}, [qq({"message": "$id"})], 'of the next');
+    ok(wait_until { @{ $socket->{frames} } }, 'notified');
+    is_deeply($socket->{frames}, [qq({"message": "$id"})],
+              'of the next message');
 }
 
 
-=== what is told can be fetched at once
+=== a message can be fetched as soon as it is published
 --- then
 my $socket = web_socket('u2');
 my @ids;
@@ -164,10 +170,10 @@ for my $n (1 .. 20) {
     push @ids, api('u2', GET => "/api/v1/message/$id/")->json->{body};
 }
 
-is("@ids", join(' ', 1 .. 20), 'each');
+is("@ids", join(' ', 1 .. 20), 'each message');
 
 
-=== a repeated send is told once
+=== a repeated send is published once
 --- then
 my $socket = web_socket('u2');
 my %ids;
@@ -178,13 +184,13 @@ Mojo::Promise->all(map {
         ->then(sub { $ids{ $_[0]->json->{id} }++ });
 } 1 .. 10)->wait;
 
-ok(wait_until { @{ $socket->{frames} } }, 'told');
+ok(wait_until { @{ $socket->{frames} } }, 'notified');
 settle();
 is_deeply($socket->{frames}, [map { qq({"message": "$_"}) } keys %ids],
-          'once, of the one that is stored');
+          'once, of the stored message');
 
 
-=== the headers of the sender do not reach nchan
+=== headers of the sender do not reach nchan
 --- then
 my $socket = web_socket('u2');
 my $n = 0;
@@ -209,17 +215,17 @@ for my $header (
 }
 
 
-=== no session
+=== a socket without a session is rejected
 --- then
-is(web_socket('')->{code}, 403, 'refused');
+is(web_socket('')->{code}, 403, 'rejected');
 
 
-=== a session nobody has
+=== a socket with an unknown session is rejected
 --- then
-is(web_socket('nobody')->{code}, 403, 'refused');
+is(web_socket('nobody')->{code}, 403, 'rejected');
 
 
-=== Origin and Sec-Fetch-Site
+=== cross-origin sockets are rejected
 --- then
 my $own = url('');
 
@@ -236,15 +242,15 @@ is(event_source('u1', Origin => 'https://evil.example')->{code}, 403,
    'EventSource');
 
 
-=== Origin, where an "if" of the location is true
+=== cross-origin sockets are rejected inside an "if" of the location
 --- change
 s{(location = /ws \{\n)}{$1if (\$http_x_name) { set \$x 1; }\n};
 --- then
 is(web_socket('u1', headers => { 'X-Name' => 'x',
                                  Origin => 'https://evil.example' })->{code},
-   403, 'refused');
+   403, 'rejected');
 is(web_socket('u1', headers => { 'X-Name' => 'x', Origin => url('') })->{code},
-   101, 'taken');
+   101, 'accepted');
 
 
 === a bearer token opens a socket
@@ -253,7 +259,7 @@ is(web_socket('', headers => { Authorization => 'Bearer ' . token('u1') })
        ->{code}, 101, 'open');
 
 
-=== chat_allowed_origins
+=== chat_allowed_origins permits further origins
 --- server
 chat_allowed_origins https://app.example.org;
 --- then
@@ -270,52 +276,55 @@ for my $path ('/ws', '/chat/publish', '/chat/publish?id=1') {
     cmp_ok($res->code, '>=', 400, "POST $path") or diag($res->body);
 }
 
-is(api('u1', DELETE => '/ws')->code >= 400, 1, 'nor delete the channel');
+is(api('u1', DELETE => '/ws')->code >= 400, 1,
+   'clients cannot delete the channel');
 
 my $id = send_message(u2 => 'u1');
-ok(wait_until { @{ $socket->{frames} } }, 'told');
-is_deeply($socket->{frames}, [qq({"message": "$id"})], 'of what was sent alone');
+ok(wait_until { @{ $socket->{frames} } }, 'notified');
+is_deeply($socket->{frames}, [qq({"message": "$id"})],
+          'only of the sent message');
 
 
-=== what a socket sends goes nowhere
+=== data sent on a socket is ignored
 --- then
 my $socket = web_socket('u1');
 my $other = web_socket('u2');
 
 $socket->{tx}->send('{"message": "99"}');
 settle();
-is_deeply($other->{frames}, [], 'nothing');
-is_deeply($socket->{frames}, [], 'nothing');
+is_deeply($other->{frames}, [], 'no notification');
+is_deeply($socket->{frames}, [], 'no notification');
 
 
-=== EventSource
+=== an EventSource is notified
 --- then
 my $stream = event_source('u2');
 is($stream->{code}, 200, 'open');
 
 my $id = send_message(u1 => 'u2');
-ok(wait_until { $stream->{text} =~ /^data: \{"message": "$id"\}$/m }, 'told')
+ok(wait_until { $stream->{text} =~ /^data: \{"message": "$id"\}$/m },
+   'notified')
     or diag($stream->{text});
 
 
-=== long-polling
+=== a long poll is notified
 --- then
 my $poll = long_poll('u2');
-is($poll->{closed}, undef, 'waits');
+is($poll->{closed}, undef, 'the poll waits');
 
 my $id = send_message(u1 => 'u2');
-ok(wait_until { $poll->{closed} }, 'answered');
-is($poll->{code}, 200, 'well');
-is($poll->{text}, qq({"message": "$id"}), 'to the letter');
+ok(wait_until { $poll->{closed} }, 'the poll ends');
+is($poll->{code}, 200, 'with status 200');
+is($poll->{text}, qq({"message": "$id"}), 'the notification');
 
 my $next = long_poll('u2');
-is($next->{closed}, undef, 'the next one waits for the next message');
+is($next->{closed}, undef, 'the next poll waits for the next message');
 $id = send_message(u1 => 'u2');
-ok(wait_until { $next->{closed} }, 'answered');
-is($next->{text}, qq({"message": "$id"}), 'of the next');
+ok(wait_until { $next->{closed} }, 'the poll ends');
+is($next->{text}, qq({"message": "$id"}), 'of the next message');
 
 
-=== ids that clients make up crash nobody
+=== message ids invented by clients crash no worker
 --- then
 my @workers = worker_pids();
 
@@ -342,10 +351,10 @@ is_deeply([worker_pids()], \@workers, 'the workers are the same');
 
 my $socket = web_socket('u1');
 send_message(u2 => 'u1');
-ok(wait_until { @{ $socket->{frames} } }, 'and tell of messages');
+ok(wait_until { @{ $socket->{frames} } }, 'the next message is published');
 
 
-=== logging out closes the sockets, on every worker
+=== a logout closes the sockets on every worker
 --- given
 add_session('u1', token => 'x' x 43);
 --- then
@@ -359,20 +368,21 @@ is(join(' ', map { $_->{code} } @sockets), join(' ', (101) x 8), 'open');
 
 api('u1', DELETE => '/api/v1/session/');
 
-ok(wait_until { (grep { $_->{closed} } @sockets) == 8 }, 'all are closed')
+ok(wait_until { (grep { $_->{closed} } @sockets) == 8 },
+   'all sockets are closed')
     or diag(scalar grep { $_->{closed} } @sockets);
-ok(wait_until { $stream->{closed} }, 'the EventSource as well');
-ok(wait_until { $poll->{closed} }, 'and the long poll');
-is($other->{closed}, undef, 'another session of the person is not');
-is($peer->{closed}, undef, "nor another person's");
-is(web_socket('u1')->{code}, 403, 'no way back');
+ok(wait_until { $stream->{closed} }, 'the EventSource is closed');
+ok(wait_until { $poll->{closed} }, 'the long poll is closed');
+is($other->{closed}, undef, 'another session of the user stays open');
+is($peer->{closed}, undef, "another user's socket stays open");
+is(web_socket('u1')->{code}, 403, 'a new socket is rejected');
 
 my $id = send_message(u2 => 'u1');
-ok(wait_until { @{ $other->{frames} } }, 'the other session is told');
-is_deeply($_->{frames}, [], 'the closed ones are not') for @sockets;
+ok(wait_until { @{ $other->{frames} } }, 'the other session is notified');
+is_deeply($_->{frames}, [], 'closed sockets are not') for @sockets;
 
 
-=== a new password closes the sockets of other sessions
+=== a password change closes the sockets of other sessions
 --- given
 add_session('u1', token => 'x' x 43);
 --- then
@@ -385,10 +395,10 @@ api('u1', POST => '/api/v1/password/',
     { old_password => 'correct horse', new_password => 'battery staple' });
 
 ok(wait_until { (grep { $_->{closed} } @others) == 4 }, 'they are closed');
-is($mine->{closed}, undef, 'this one is not');
+is($mine->{closed}, undef, 'the socket of this session stays open');
 
 
-=== a new password of the past closes no socket of a later session
+=== an earlier password change does not close sockets of later sessions
 --- then
 api('u1', POST => '/api/v1/password/',
     { old_password => 'correct horse', new_password => 'battery staple' });
@@ -402,7 +412,7 @@ settle(1.5);
 is(scalar(grep { $_->{closed} } @sockets), 0, 'they stay open');
 
 
-=== a session that is ended on another host
+=== sockets of a session deleted by another host are closed
 --- http
 chat_session_check 1s;
 --- then
@@ -412,16 +422,16 @@ my $peer = web_socket('u2');
 sql('DELETE FROM chat_session WHERE user_id = 1');
 ok(wait_until { (grep { $_->{closed} } @sockets) == 4 }, 'they are closed')
     or diag(scalar grep { $_->{closed} } @sockets);
-is($peer->{closed}, undef, "another person's is not");
+is($peer->{closed}, undef, "another user's socket stays open");
 
 
-=== a session that expires
+=== sockets of an expired session are closed
 --- http
 chat_session_check 1s;
 --- given
 sql('DELETE FROM chat_session WHERE user_id = 1');
-add_session('u1', lasts => 2);
 --- then
+add_session('u1', lasts => 4);
 my @sockets = map { web_socket('u1') } 1 .. 4;
 
 is(join(' ', map { $_->{code} } @sockets), '101 101 101 101', 'open');
@@ -429,7 +439,7 @@ ok(wait_until { (grep { $_->{closed} } @sockets) == 4 }, 'they are closed')
     or diag(scalar grep { $_->{closed} } @sockets);
 
 
-=== sockets that come and go while others send
+=== sockets can open and close while others send
 --- then
 my @workers = worker_pids();
 my @open;
@@ -443,31 +453,32 @@ for my $n (1 .. 30) {
 settle();
 is_deeply([worker_pids()], \@workers, 'the workers are the same');
 
-# nchan may still be busy with those before
+# nchan may still process the earlier sends
 
 my $socket = web_socket('u2');
+settle(0.5 * slowness());
 my $id = send_message(u1 => 'u2');
 my $told = sub { grep { $_ eq qq({"message": "$id"}) } @{ $socket->{frames} } };
 
-ok(wait_until { $told->() }, 'told');
+ok(wait_until { $told->() }, 'notified');
 settle();
 is(scalar $told->(), 1, 'once');
 
 
-=== 500 sends, two workers
+=== 500 sends to two workers are published once
 --- timeout: 60
 --- then
 storm(500);
 
 
-=== 500 sends, four workers
+=== 500 sends to four workers are published once
 --- timeout: 60
 --- workers: 4
 --- then
 storm(500);
 
 
-=== one worker
+=== 60 sends to one worker are published once
 --- workers: 1
 --- then
 storm(60);

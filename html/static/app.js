@@ -3,12 +3,14 @@
  */
 
 /*
- * The page, on top of chat.js.  Whatever happens, draw() makes the page show
- * what the library knows.  The address says what is open: "#/bob".  Text from
- * people goes into the page as textContent, never as HTML.
+ * The web client, based on chat.js.  After each change, draw() updates the page
+ * from the state of the library.  The fragment of the address names the open
+ * conversation: "#/bob".  Texts of users are inserted as textContent, never as
+ * HTML.
  */
 
 import { Chat } from './chat.js';
+import './keys.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -16,23 +18,30 @@ const chat = new Chat();
 const log = $('log');
 const text = $('text');
 
-const TOGETHER = 5 * 60e3;   // milliseconds between messages of one group
-const NEAR = 60;             // pixels from an end that count as the end
+const TOGETHER = 5 * 60e3;   // longest pause within a group of messages, ms
+const NEAR = 60;             // largest distance from an end, pixels
 
-/* What the page knows besides the library. */
+/* State of the page that the library does not have. */
 const drafts = new Map();
-let people = search('');     // the directory, as far as loaded
-let open = null;             // the conversation on the screen
+let people = search('');     // the loaded part of the user list
+let open = null;             // the displayed conversation
 
 
 function search(query) {
-  return { query, found: [], more: true, loading: false, error: null };
+  return {
+    query,
+    found: [],         // users returned so far
+    more: true,
+    loading: false,
+    error: null,
+    chosen: false,     // Enter was pressed: open the first user found
+  };
 }
 
 
 // ---- small helpers
 
-/* Copies of a template, one for each key. */
+/* Returns a function that copies a template once per key. */
 function copies(id) {
   const nodes = new Map();
 
@@ -46,7 +55,7 @@ function copies(id) {
 }
 
 
-/* Only when it differs: selections and the reader's place survive. */
+/* Changes a text only if it differs, to keep selections and positions. */
 function setText(node, value) {
   if (node.textContent !== value) {
     node.textContent = value;
@@ -66,7 +75,7 @@ function setAvatar(node, user) {
 }
 
 
-/* Makes `nodes` the children, moving none that is in its place already. */
+/* Makes `nodes` the children, without moving those in the right place. */
 function arrange(parent, nodes) {
   const focused = document.activeElement;
   let at = parent.firstChild;
@@ -93,14 +102,14 @@ function arrange(parent, nodes) {
 }
 
 
-/* A word of success that goes away by itself. */
+/* Shows a message for four seconds. */
 function notice(words) {
   $('notice').textContent = words;
   setTimeout(() => { $('notice').textContent = ''; }, 4000);
 }
 
 
-// ---- times, in the reader's zone and manner
+// ---- times, in the time zone and format of the browser
 
 const formats = {
   time: { hour: 'numeric', minute: '2-digit' },
@@ -115,7 +124,7 @@ for (const [name, options] of Object.entries(formats)) {
 }
 
 
-/* Midnights between then and now; days of 23 and 25 hours count as well. */
+/* The number of midnights since `date`, with days of 23 to 25 hours. */
 function daysAgo(date) {
   const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
 
@@ -150,9 +159,9 @@ function setTime(node, timestamp, format) {
 let drawing = false;
 
 
-/* Soon, and once for many changes; in a tab at the back as well. */
+/* Draws once for several changes, also in a hidden tab. */
 function draw() {
-  if (drawing) {
+  if (drawing || document.documentElement.hidden) {
     return;
   }
 
@@ -215,16 +224,65 @@ function drawPeople() {
   const recent = known.filter(wanted).map(({ user }) => user);
   const others = found.filter((user) => !talked.has(user));
 
-  arrange($('inbox'), recent.map(drawPerson));
-  arrange($('others'), others.map(drawPerson));
+  const nodes = [recent, others].map((users) => users.map(drawPerson));
+
+  if (!held) {
+    arrange($('inbox'), nodes[0]);
+    arrange($('others'), nodes[1]);
+  }
 
   $('others-title').hidden = others.length === 0;
   $('nobody').hidden = !error && (more || recent.length + others.length > 0);
   setText($('nobody'), error?.message
-    ?? (query ? `Nobody found for “${query}”.` : 'Nobody else is here yet.'));
+    ?? (query ? `No user found for “${query}”.` : 'No other users yet.'));
+
+  if (people.chosen && (found.length > 0 || !more)) {
+    people.chosen = false;
+    choose([...recent, ...others]);
+  }
 
   morePeople();
 }
+
+
+/* Opens the user with exactly this name, or the first one. */
+function choose(users) {
+  const query = people.query.toLowerCase();
+  const user = users.find((user) => user.toLowerCase() === query) ?? users[0];
+
+  if (user) {
+    location.hash = `#/${encodeURIComponent(user)}`;
+    route();
+  }
+}
+
+
+let held = false;
+let heldTimer = 0;
+
+
+/* The list is not reordered below a moving or pressed pointer. */
+function hold({ type }) {
+  held = true;
+  clearTimeout(heldTimer);
+
+  if (type !== 'pointerdown') {
+    heldTimer = setTimeout(release, 300);
+  }
+}
+
+
+function release() {
+  clearTimeout(heldTimer);
+  held = false;
+  draw();
+}
+
+
+$('lists').onpointermove = $('lists').onpointerdown = hold;
+addEventListener('pointerup', hold);
+addEventListener('pointercancel', hold);
+addEventListener('click', release, true);
 
 
 const dayNode = copies('t-day');
@@ -262,7 +320,7 @@ function drawMessage(message, first, last) {
     }
 
     setText(fault.firstElementChild, message.error.status === 404
-      ? 'Not sent. There is nobody of this name.'
+      ? 'Not sent. There is no user with this name.'
       : `Not sent. ${message.error.message}`);
   }
 
@@ -270,7 +328,7 @@ function drawMessage(message, first, last) {
 }
 
 
-/* Where what was unread on opening begins; null when that is further up. */
+/* The first message that was unread on opening; null if it is not loaded. */
 function firstUnread({ messages, more }) {
   const first = messages.find(({ id, user }) => id > open.readId
                                                 && user !== chat.me);
@@ -279,7 +337,7 @@ function firstUnread({ messages, more }) {
 }
 
 
-/* Messages with the separators between them. */
+/* The nodes of the messages and the separators between them. */
 function messageNodes(conversation) {
   const nodes = [];
   const newId = firstUnread(conversation);
@@ -325,7 +383,7 @@ function drawConversation() {
   const conversation = chat.conversation(open.user);
   const pinned = !open.placed || atEnd();
 
-  // the message at the top of the view stays where it is
+  // the message at the top of the view keeps its position
   const { top } = log.getBoundingClientRect();
   const anchor = [...$('messages').querySelectorAll('.message')]
     .find((node) => node.getBoundingClientRect().bottom > top);
@@ -348,7 +406,7 @@ function drawConversation() {
   if (!open.placed && nodes.length > 0 && !conversation.loading) {
     open.placed = true;
 
-    // where more is unread than fits, reading begins at the top of it
+    // the first unread message is visible, even if not all of them fit
     if (newNode.isConnected) {
       log.scrollTop += Math.min(0, newNode.getBoundingClientRect().top - top);
     }
@@ -372,7 +430,7 @@ function drawPill() {
 
 // ---- loading more
 
-/* Older messages, when the top is in view. */
+/* Loads older messages if the top is visible. */
 function older() {
   const { more, loading, error } = chat.conversation(open.user);
 
@@ -382,7 +440,7 @@ function older() {
 }
 
 
-/* Further conversations, then everybody else, when the end of the list is. */
+/* Loads conversations, then other users, if the end of the list is near. */
 async function morePeople() {
   const current = people;
   const { query, loading, error } = current;
@@ -425,7 +483,7 @@ $('load-again').onclick = () => chat.older(open.user);
 let readTimer = 0;
 
 
-/* A burst of messages is marked by one request. */
+/* Marks several messages with one request. */
 function readSoon() {
   clearTimeout(readTimer);
   readTimer = setTimeout(() => {
@@ -456,7 +514,7 @@ log.onscroll = () => {
   older();
 };
 
-// neither a phone's keyboard nor a growing field may hide the last message
+// the keyboard of a phone or a growing input must not hide the last message
 new ResizeObserver(() => {
   if (wasAtEnd) {
     toEnd();
@@ -511,7 +569,7 @@ function route() {
 }
 
 
-/* The name as the server writes it, once that is known; drafts go along. */
+/* Uses the name as stored, when it is known, and moves the draft. */
 function correctAddress() {
   const user = open && chat.conversation(open.user).user;
 
@@ -529,33 +587,41 @@ function openConversation(user) {
 
   open = {
     user,
-    unread,          // as it was: the separator stays where it is
+    unread,          // on opening, so that the separator does not move
     readId,
     below: 0,        // new messages below the view
-    placed: false,   // scrolled to where reading begins
+    placed: false,   // scrolled to the first unread message
   };
 
   setAvatar($('with-avatar'), user);
   setText($('with'), user);
   setText($('silence-text'), `Say hello to ${user}.`);
   $('messages').replaceChildren();
-  text.value = drafts.get(user) ?? '';
+  if (text.value !== (drafts.get(user) ?? '')) {
+    text.value = drafts.get(user) ?? '';
+  }
+
   text.setAttribute('aria-label', `Message to ${user}`);
   grow();
 
-  // on a phone the keyboard would cover what one came to read
+  // on a phone, the keyboard would cover the messages
   (matchMedia('(pointer: coarse)').matches ? $('with') : text).focus();
 }
 
 
-addEventListener('hashchange', route);
+addEventListener('hashchange', () => {
+  if (userInAddress() !== (open?.user ?? '')) {
+    route();
+  }
+});
 
 
 // ---- writing
 
 function grow() {
   text.style.height = 'auto';
-  text.style.height = `${text.scrollHeight}px`;
+  text.style.height = `${text.scrollHeight + text.offsetHeight
+                         - text.clientHeight}px`;   // with borders
 }
 
 
@@ -572,10 +638,10 @@ function send() {
 
 
 text.oninput = grow;
+addEventListener('resize', grow);
 
 text.onkeydown = (event) => {
-  // the Enter that ends the composing of a character does not send
-  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+  if (event.key === 'Enter' && !event.shiftKey) {
     event.preventDefault();
     send();
   }
@@ -608,21 +674,30 @@ $('messages').onclick = ({ target }) => {
 };
 
 
-// ---- finding people
+// ---- searching users
 
 let searchTimer = 0;
 
+/* Filters the loaded users at once, and queries the server after a pause. */
 $('search').oninput = () => {
+  const current = people = search($('search').value.trim());
+
+  current.loading = true;
   clearTimeout(searchTimer);
   searchTimer = setTimeout(() => {
-    people = search($('search').value.trim());
-    $('lists').scrollTop = 0;
-    draw();
+    current.loading = false;
+    morePeople();
   }, 150);
+
+  $('lists').scrollTop = 0;
+  release();
 };
 
+// any other action cancels the choice
+$('search').onblur = () => { people.chosen = false; };
 
-/* Arrows walk the list; Enter in the field takes the first. */
+
+/* Arrow keys move through the list; Enter in the field opens a user. */
 $('people').onkeydown = (event) => {
   const links = [...document.querySelectorAll('.person')];
   const at = links.indexOf(document.activeElement);
@@ -634,7 +709,8 @@ $('people').onkeydown = (event) => {
     (links[at + step] ?? $('search')).focus();
 
   } else if (event.key === 'Enter' && searching) {
-    links[0]?.click();
+    people.chosen = people.query !== '' && !people.error;
+    draw();
   }
 };
 
@@ -644,7 +720,7 @@ $('people').onkeydown = (event) => {
 $('logout').onclick = async () => {
   try {
     await chat.logout();
-    location.assign('/login/');
+    leave('/login/');
 
   } catch (error) {
     notice(error.message);
@@ -671,7 +747,7 @@ $('password-form').onsubmit = async (event) => {
     await chat.changePassword($('old-password').value,
                               $('new-password').value);
     $('password').close();
-    notice('Your password is changed.');
+    notice('Your password has been changed.');
 
   } catch (error) {
     setText($('password-error'), error.message);
@@ -679,7 +755,7 @@ $('password-form').onsubmit = async (event) => {
 };
 
 
-// ---- what the library tells
+// ---- events of the library
 
 chat.addEventListener('change', draw);
 
@@ -711,7 +787,7 @@ chat.addEventListener('state', () => {
     draw();
 
   } else if (chat.state === 'lost') {
-    // a moment's interruption is nobody's concern
+    // short interruptions are not displayed
     lostTimer = setTimeout(() => {
       $('lost').textContent = navigator.onLine
         ? 'Connection lost. Reconnecting…'
@@ -720,16 +796,33 @@ chat.addEventListener('state', () => {
   }
 });
 
+
+/* The next user must not see data of this one. */
+function hide() {
+  document.documentElement.hidden = true;
+  document.title = 'Chat';
+}
+
+
+function leave(address) {
+  hide();
+  location.replace(address);
+}
+
+
 chat.addEventListener('ended', () => {
-  location.assign(`/login/?next=${encodeURIComponent(`/${location.hash}`)}`);
+  leave(`/login/?next=${encodeURIComponent(`/${location.hash}`)}`);
 });
 
-// a page kept for the back button may show what the next person must not see
-addEventListener('pageshow', (event) => {
-  if (event.persisted) {
-    location.reload();
-  }
+chat.addEventListener('replaced', () => {
+  hide();
+  history.replaceState(null, '', location.pathname);
+  location.reload();
 });
+
+// the browser may keep the page for the back button
+addEventListener('pagehide', ({ persisted }) => persisted && hide());
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
 
 
 async function start() {

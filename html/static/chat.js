@@ -3,7 +3,7 @@
  */
 
 /*
- * The client library: everything but the page.
+ * The client library: everything except the page.
  *
  *     const chat = new Chat();
  *     chat.addEventListener('message', (event) => use(event.detail));
@@ -12,23 +12,22 @@
  *     chat.conversation('bob').messages;   // oldest first
  *     chat.send('bob', 'Hello');
  *
- * docs/client.md tells it all.
+ * docs/client.md describes the interface.
  *
- * The server's database is the truth.  The socket only says "there is a message
- * 4711", and may lose even that: after each connect, a few times more at first,
- * and then once a minute, all since the last such time is asked for, by a
- * cursor.
+ * A notification contains only the id of a message, and may be lost.  The
+ * library therefore queries the messages after its cursor: after each connect,
+ * a few more times shortly afterwards, and then once a minute.
  */
 
-const TIMEOUT = 15e3;         // milliseconds for a request or a handshake
-const WATCH = 60e3;           // between two looks at what the socket lost
-const SETTLE = 1e3;           // from connecting to the first, then ever longer
-const SLACKEN = 6;            // times as long
-const STABLE = 10e3;          // a connection that lived so long was a good one
-const BACKOFF = [500, 30e3];  // the first and the longest pause between tries
-const BURST = 3;              // of more new messages, one request fetches all
-const PAGE = 15;              // messages a page of history
-const BATCH = 100;            // messages a request when catching up
+const TIMEOUT = 15e3;         // of a request or a handshake, ms
+const WATCH = 60e3;           // longest interval of catching up, ms
+const SETTLE = 1e3;           // first interval after a connect, ms
+const SLACKEN = 6;            // factor of the following intervals
+const STABLE = 10e3;          // age of a connection that resets the backoff, ms
+const BACKOFF = [500, 30e3];  // first and longest pause between attempts, ms
+const BURST = 3;              // more new messages are fetched by one request
+const PAGE = 15;              // messages per page of the history
+const BATCH = 100;            // messages per request when catching up
 
 const SENTENCES = {
   0: 'The server cannot be reached.',
@@ -37,23 +36,23 @@ const SENTENCES = {
 };
 
 
-/** A request that failed; `message` is a sentence for people. */
+/** A failed request; `message` is a sentence for users. */
 export class ChatError extends Error {
 
-  /** status: of HTTP, 0 without an answer; retryAfter: seconds */
+  /** status: HTTP status, 0 without a response; retryAfter: seconds */
   constructor(status, answer, retryAfter = 0) {
-    const [told] = Object.values(answer ?? {}).flat();
+    const [detail] = Object.values(answer ?? {}).flat();
 
     super(status === 429
           ? `Too many tries. Please wait ${retryAfter || 'some'} ${
             retryAfter === 1 ? 'second' : 'seconds'}.`
-          : SENTENCES[Math.min(status, 500)] ?? told ?? `Error ${status}.`);
+          : SENTENCES[Math.min(status, 500)] ?? detail ?? `Error ${status}.`);
 
     this.status = status;
     this.retryAfter = retryAfter;
   }
 
-  /** The same request may well succeed later. */
+  /** True if the same request may succeed later. */
   get passing() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
@@ -61,18 +60,18 @@ export class ChatError extends Error {
 
 
 class Conversation {
-  user;             // the other one's name
+  user;             // name of the other user
   last = null;      // the latest message
   unread = 0;
-  readId = 0;       // the latest message read
+  readId = 0;       // id of the latest read message
 
-  opened = false;   // somebody asked for the messages
-  messages = [];    // oldest first, none missing in between
-  outbox = [];      // { clientId, user, body, timestamp, state, error }, the
+  opened = false;   // the page has called older()
+  messages = [];    // oldest first, without gaps
+  outbox = [];      // { clientId, user, body, timestamp, state, error };
                     // state is "pending" or "failed"
-  more = true;      // there are older ones on the server
-  loading = null;   // a promise, while a page is on its way
-  error = null;     // why the last page did not come
+  more = true;      // the server has older messages
+  loading = null;   // promise of the page in progress
+  error = null;     // error of the last page
 
   cursor = 'latest';
   sending = Promise.resolve();
@@ -81,7 +80,7 @@ class Conversation {
     this.user = user;
   }
 
-  /* Where its id belongs; a second time does nothing. */
+  /* Inserts a message in the order of ids, unless it is present. */
   add(message) {
     let at = this.messages.length;
 
@@ -97,10 +96,10 @@ class Conversation {
 
 
 /*
- * The ways to be told.  Each starts a connection, calls open() when a message
- * stored from now on will be announced, hint(text) for each and lost() at the
- * end, and returns a function that closes it.  Nothing is ever sent: the server
- * would hang up.
+ * The transports of notifications.  Each starts a connection and returns a
+ * function that closes it.  It calls open() when the server will send
+ * notifications of new messages, hint(text) for each of them, and lost() at the
+ * end.  It sends nothing, because the server would close the connection.
  */
 
 const TRANSPORTS = [
@@ -125,7 +124,7 @@ function longPoll(url, on) {
 
   async function poll() {
     for ( ;; ) {
-      // once this one waits, open() makes up for what came before it
+      // open() catches up with messages between two polls
       timer = setTimeout(on.open, 250);
 
       const response = await fetch(url, {
@@ -152,14 +151,14 @@ function longPoll(url, on) {
 
 
 /*
- * Keeps one connection: tries again with growing, jittered pauses, and takes
- * the next transport when one twice did not open though the server was there.
- * A fallback that breaks leads back to the WebSocket.
+ * Keeps one connection open.  It reconnects with growing, jittered pauses.  If
+ * a transport fails to open twice although the server responds, the next one is
+ * used.  After the loss of a fallback, WebSocket is used again.
  */
 class Link {
   #url;
   #on;              // open(), hint(text), lost(), reachable()
-  #attempt = null;  // callbacks of any other attempt are stale
+  #attempt = null;  // callbacks of other attempts are ignored
   #close = null;
   #timer = 0;
   #tries = 0;
@@ -171,18 +170,18 @@ class Link {
     this.#on = on;
   }
 
-  /** Connects now, in place of what there was. */
+  /** Connects at once, and closes an existing connection. */
   connect() {
     this.#tries = 0;
     this.#try();
   }
 
-  /** What is connected, or on its way to be. */
+  /** The connection that is open or being opened. */
   get attempt() {
     return this.#attempt;
   }
 
-  /** Gives this connection up, if it is still the one, but comes back. */
+  /** Closes the connection, if it is still the current one, and reconnects. */
   fail(attempt = this.#attempt) {
     if (attempt && attempt === this.#attempt) {
       this.#lost(attempt);
@@ -222,7 +221,7 @@ class Link {
       });
 
     } catch {
-      // this browser lacks the transport
+      // the browser does not support the transport
       queueMicrotask(lost);
     }
   }
@@ -259,35 +258,36 @@ class Link {
 
 
 /**
- * One person's messages.
+ * The messages of a user.
  *
  * Events, each a CustomEvent:
- *   change   there is something else to show
- *   message  a message has come that was not known here; it is the detail
- *   state    `state` has changed
- *   ended    the session is over
+ *   change    the displayed data has changed
+ *   message   a new message has arrived; it is the detail
+ *   state     `state` has changed
+ *   ended     the session has ended
+ *   replaced  another user is logged in
  */
 export class Chat extends EventTarget {
-  me = null;        // one's own name
-  state = 'start';  // then "online" or "lost", at last "stopped"
-  more = true;      // there are older conversations on the server
+  me = null;        // name of the user
+  state = 'start';  // then "online" or "lost", finally "stopped"
+  more = true;      // the server has older conversations
 
   #base;
   #link;
   #conversations = new Map();
-  #spellings = new Map();  // names as asked for -> as the server writes them
+  #spellings = new Map();  // requested names -> names as stored
   #inboxCursor = null;
-  #cursor = null;          // all before it has been received
-  #known = new Set();      // ids received; a few bytes each
-  #hints = new Set();      // ids announced, not yet fetched
+  #cursor = null;          // all messages before it have been received
+  #known = new Set();      // ids of received messages; a few bytes each
+  #hints = new Set();      // ids of notifications, not fetched yet
   #draining = false;
   #missed = Promise.resolve();
   #nextMissed = null;
   #watchdog = 0;
-  #looks = 0;              // since there is this connection
+  #looks = 0;              // periodic catch-ups on this connection
   #stopped = new AbortController();
 
-  /** base: where the site's /api/v1/ and /ws are */
+  /** base: URL that contains /api/v1/ and /ws */
   constructor(base = new URL('/', location.href)) {
     super();
 
@@ -312,6 +312,8 @@ export class Chat extends EventTarget {
   }
 
   async changePassword(oldPassword, newPassword) {
+    await this.#verify();
+
     try {
       await this.#fetch('POST', 'password/', {
         old_password: oldPassword,
@@ -319,7 +321,7 @@ export class Chat extends EventTarget {
       });
 
     } catch (error) {
-      // a wrong password, or the end of the session?
+      // a wrong password and an ended session have the same status
       if (error.status === 403) {
         await this.#get('session/');
       }
@@ -329,21 +331,23 @@ export class Chat extends EventTarget {
   }
 
   /**
-   * Loads who one is and the latest conversations, and stays connected.  Where
-   * that fails it may be called again.
+   * Loads the current user and the latest conversations, and stays connected.
+   * It may be called again after a failure.
    */
   async start() {
     const { signal } = this.#stopped;
 
     this.me = (await this.#get('session/')).username;
 
-    // first of all: what comes while the inbox loads is then caught up with
+    // before the inbox, so that catching up includes messages sent meanwhile
     this.#cursor = (await this.#get('message/', { after: 'latest' })).cursor;
     await this.moreConversations();
 
     if (signal.aborted) {
       return;
     }
+
+    const look = () => this.#verify().catch(() => {});
 
     addEventListener('online', () => this.#wake(), { signal });
     addEventListener('offline', () => this.#link.fail(), { signal });
@@ -352,11 +356,19 @@ export class Chat extends EventTarget {
         this.#wake();
       }
     }, { signal });
+    addEventListener('focus', look, { signal });
+
+    // the tabs of a browser share a session: each tab reports its start
+    const tabs = new BroadcastChannel(`chat ${this.#base}`);
+
+    signal.addEventListener('abort', () => tabs.close());
+    tabs.onmessage = look;
+    tabs.postMessage(null);
 
     this.#link.connect();
   }
 
-  /** Leaves for good: there is no connection and no asking any more. */
+  /** Closes the connection and makes no more requests. */
   stop() {
     this.#setState('stopped');
     this.#stopped.abort();
@@ -364,9 +376,9 @@ export class Chat extends EventTarget {
     this.#link.stop();
   }
 
-  // ---- people and conversations
+  // ---- users and conversations
 
-  /** Those loaded, latest first. */
+  /** The loaded conversations, latest first. */
   get conversations() {
     return [...this.#conversations.values()]
       .filter(({ last }) => last)
@@ -388,8 +400,8 @@ export class Chat extends EventTarget {
   }
 
   /*
-   * The server takes a name in upper or lower case.  Once an answer has told
-   * how it writes this one, the conversation goes on as the one of that name.
+   * The server ignores the case of names.  When a response shows the stored
+   * name, the conversation is merged into the one with this name.
    */
   #spelled(user, name) {
     const asked = this.conversation(user);
@@ -414,7 +426,7 @@ export class Chat extends EventTarget {
     return found;
   }
 
-  /* Somebody new: perhaps one whose name was asked for in another case. */
+  /* Reloads empty conversations, whose names may be spelled differently. */
   #reloadEmpty() {
     for (const { user, opened, messages } of this.#conversations.values()) {
       if (opened && messages.length === 0) {
@@ -432,12 +444,12 @@ export class Chat extends EventTarget {
     this.#emit('change');
   }
 
-  /** A page of the others, by name: { results: [{ username }], has_more } */
+  /** Other users, by name: { results: [{ username }], has_more } */
   people(search = '', after = '') {
     return this.#get('user/', { search, after, limit: 50 });
   }
 
-  /** Loads the latest messages with somebody, then page by page older ones. */
+  /** Loads the latest messages with a user, then older ones page by page. */
   older(user) {
     const conversation = this.conversation(user);
 
@@ -480,7 +492,7 @@ export class Chat extends EventTarget {
     this.#emit('change');
   }
 
-  /** All of this conversation has been read. */
+  /** Marks the conversation as read. */
   async markRead(user) {
     const conversation = this.conversation(user);
 
@@ -492,14 +504,14 @@ export class Chat extends EventTarget {
     conversation.readId = conversation.last.id;
     this.#emit('change');
 
-    // a mark that is lost now is made up for by the next one
+    // the next mark corrects a lost one
     await this.#request('POST', `conversation/${encodeURIComponent(user)}/read`,
                         { id: conversation.readId }).catch(() => {});
   }
 
   // ---- sending
 
-  /** The message is in the outbox until the server has stored it: this item. */
+  /** Sends a message; returns its item of the outbox. */
   send(user, body) {
     const item = {
       clientId: crypto.getRandomValues(new Uint32Array(4)).join('-'),
@@ -514,12 +526,12 @@ export class Chat extends EventTarget {
     return item;
   }
 
-  /** Tries a failed message again; it is stored once however often. */
+  /** Sends a failed message again; the server stores it once. */
   retry(user, item) {
     this.#post(user, item);
   }
 
-  /** Takes a failed message out of the outbox. */
+  /** Removes a failed message from the outbox. */
   withdraw(user, item) {
     const { outbox } = this.conversation(user);
 
@@ -527,7 +539,7 @@ export class Chat extends EventTarget {
     this.#emit('change');
   }
 
-  /* One after the other, so that they are stored in the order of writing. */
+  /* Sends after the previous messages of the conversation, in their order. */
   #post(user, item) {
     const conversation = this.conversation(user);
 
@@ -565,9 +577,9 @@ export class Chat extends EventTarget {
   // ---- receiving
 
   /**
-   * Fetches what was missed; resolves to the number of new messages.  A call
-   * while one is running waits for another round: that one may have looked too
-   * early.
+   * Fetches missed messages; resolves to the number of new messages.  A call
+   * during another one waits for a further request, since the one in progress
+   * may have been too early.
    */
   catchUp() {
     this.#nextMissed ??= this.#missed.catch(() => {}).then(() => {
@@ -583,6 +595,8 @@ export class Chat extends EventTarget {
   async #fetchMissed() {
     let count = 0;
     let page;
+
+    await this.#verify();
 
     do {
       page = await this.#get('message/', { after: this.#cursor, limit: BATCH });
@@ -600,9 +614,10 @@ export class Chat extends EventTarget {
   }
 
   /*
-   * Scripts cannot see a socket's pings: news that it kept quiet must tell.  At
-   * first it may for another reason: nchan takes a socket a moment before it
-   * listens for it, and there is none between two long polls.
+   * Catches up periodically.  A script cannot see the pings of a socket, so a
+   * message without a notification shows that the socket is broken.  Shortly
+   * after a connect this has other causes: nchan accepts a socket before it
+   * subscribes it, and there is no socket between two long polls.
    */
   #watch() {
     clearTimeout(this.#watchdog);
@@ -636,7 +651,7 @@ export class Chat extends EventTarget {
     try {
       await this.catchUp();
 
-      // lost meanwhile, and perhaps there is another one
+      // the connection was lost meanwhile, and may have been replaced
       if (this.#link.attempt !== attempt) {
         return;
       }
@@ -648,7 +663,7 @@ export class Chat extends EventTarget {
     }
   }
 
-  /* The network is back, or somebody looks again. */
+  /* The network is back, or the page is visible again. */
   async #wake() {
     if (this.state !== 'online') {
       this.#link.connect();
@@ -659,7 +674,7 @@ export class Chat extends EventTarget {
 
     try {
       await this.catchUp();
-      await this.#inbox();          // what was read elsewhere meanwhile
+      await this.#inbox();          // read marks of other devices
       this.#emit('change');
 
     } catch {
@@ -707,8 +722,8 @@ export class Chat extends EventTarget {
   }
 
   /*
-   * One's own message may come back before the answer to its POST, and only
-   * that answer tells which of the outbox it is.
+   * A message of this user may arrive before the response to its POST, which
+   * identifies its item of the outbox.
    */
   #receive(message) {
     const { outbox, sending } = this.conversation(this.#peer(message));
@@ -734,7 +749,7 @@ export class Chat extends EventTarget {
 
     this.#known.add(message.id);
 
-    // one below the oldest here comes with its page of history
+    // a message before the oldest loaded one belongs to an older page
     if (conversation.opened
         && !(conversation.more && message.id < messages[0]?.id))
     {
@@ -750,7 +765,7 @@ export class Chat extends EventTarget {
       conversation.unread += incoming ? 1 : 0;
 
     } else if (incoming && message.id < last.id) {
-      // stored late: only the server knows whether it has been counted
+      // committed late: the server knows whether it has been counted
       this.#inbox().then(() => this.#emit('change'), () => {});
     }
 
@@ -771,7 +786,7 @@ export class Chat extends EventTarget {
     for (const row of page.results) {
       const conversation = this.conversation(row.user);
 
-      // a message may have come while the answer was on its way
+      // a message may have arrived before the response
       if (!(conversation.last?.id > row.last_message.id)) {
         conversation.last = row.last_message;
         conversation.unread = row.unread;
@@ -799,15 +814,58 @@ export class Chat extends EventTarget {
     return this.#request('GET', `${path}?${new URLSearchParams(query)}`);
   }
 
-  /* Of somebody who should be logged in. */
+  #end(type) {
+    if (!this.#stopped.signal.aborted) {
+      this.stop();
+      this.#emit(type);
+    }
+  }
+
+  /* Checks the current user, whom another tab may have changed. */
+  async #verify() {
+    if (this.me !== null) {
+      await this.#get('session/');
+    }
+  }
+
+  /* Tells whether the users in a response are consistent with `me`. */
+  #fits(answer, method) {
+    const { me } = this;
+    const mine = ({ user, recipient }) => user === me
+      || (recipient === me && method === 'GET');
+
+    if (answer?.username) {
+      return answer.username === me;
+    }
+
+    return (answer?.results ?? [answer]).every((row) => {
+      const { user, recipient, username, last_message: last } = row ?? {};
+
+      return username ? username !== me    // a list of other users
+             : last ? mine(last) && this.#peer(last) === user
+             : !recipient || mine(row);
+    });
+  }
+
+  /* Makes a request of the user `me`; emits events if the user differs. */
   async #request(method, path, data) {
+    if (method !== 'GET') {
+      await this.#verify();
+    }
+
     try {
-      return await this.#fetch(method, path, data);
+      const answer = await this.#fetch(method, path, data);
+
+      if (this.me !== null && !this.#fits(answer, method)) {
+        this.#end('replaced');
+        throw new ChatError(409, { detail: 'Another user is logged in now.' });
+      }
+
+      return answer;
 
     } catch (error) {
-      if (error.status === 403 && !this.#stopped.signal.aborted) {
-        this.stop();
-        this.#emit('ended');
+      if (error.status === 403) {
+        this.#end('ended');
       }
 
       throw error;
@@ -831,14 +889,14 @@ export class Chat extends EventTarget {
       answer = response.status === 204 ? null : await response.json();
 
     } catch {
-      // no answer, half of one, or an error page in HTML
+      // no response, an incomplete one, or an error page in HTML
       if (!response || response.ok) {
         throw new ChatError(0);
       }
     }
 
     if (!response.ok) {
-      // a date, which others than our server may send, is as good as nothing
+      // a date, which proxies may send, is ignored
       throw new ChatError(response.status, answer,
                           Number(response.headers.get('Retry-After')) || 0);
     }

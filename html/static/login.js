@@ -2,9 +2,10 @@
  * Copyright (C) ngx_chat contributors
  */
 
-/* The login page.  Without this script its form works by itself. */
+/* The login page.  Its form also works without this script. */
 
 import { Chat } from './chat.js';
+import './keys.js';
 
 const form = document.querySelector('form');
 const error = document.getElementById('error');
@@ -12,7 +13,7 @@ const button = form.querySelector('button');
 const { username, password } = form.elements;
 
 
-/* Where to go then: a place on this host, whatever the address bar says. */
+/* The target of the redirect, which is always on this host. */
 function target() {
   const wanted = new URLSearchParams(location.search).get('next') ?? '/';
   const url = URL.canParse(wanted, location.origin)
@@ -23,7 +24,7 @@ function target() {
     return new URL('/', location.origin);
   }
 
-  // the server's redirect cannot see the fragment, but the browser keeps it
+  // the server does not receive the fragment
   url.hash ||= location.hash;
 
   return url;
@@ -50,3 +51,8 @@ form.addEventListener('submit', async (event) => {
     password.select();
   }
 });
+
+
+// the browser may cache the page, with the typed text, for the back button
+addEventListener('pagehide', () => form.reset());
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());

@@ -1,4 +1,4 @@
--- Version 3: hosts tell each other of their epochs.
+-- Version 3: epochs of nginx hosts.
 
 CREATE TABLE chat_epoch (
     epoch            INT UNSIGNED NOT NULL PRIMARY KEY,

@@ -9,8 +9,8 @@
 
 
 /*
- * Asked by LeakSanitizer when a process ends.  A nginx that does not start, as
- * "nginx -t" and what some tests want, leaves what it has to the system.
+ * Called by LeakSanitizer when a process exits.  An nginx that does not start,
+ * such as "nginx -t", does not free its memory.
  */
 
 int __lsan_is_turned_off(void);

@@ -2,7 +2,7 @@
  * Copyright (C) ngx_chat contributors
  */
 
-/* Every state of the page, in both widths and schemes, before axe-core. */
+/* Checks every state of the page, in both widths and schemes, with axe-core. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -41,12 +41,12 @@ for (const [size, shape] of Object.entries(sizes)) {
     const options = { ...shape, colorScheme };
     const look = `on a ${size}, ${colorScheme}`;
 
-    test(`login ${look}`, async () => {
+    test(`the login page is accessible, ${look}`, async () => {
       const page = await visit('/login/', options);
 
       await examine(page, 'login');
 
-      // the server would count a real one
+      // the server would count a real failure
       await page.route('**/api/v1/session/', (route) => route.fulfill({
         status: 403,
         json: { detail: 'Wrong name or password.' },
@@ -56,7 +56,7 @@ for (const [size, shape] of Object.entries(sizes)) {
       await examine(page, 'login failed');
     });
 
-    test(`people ${look}`, async () => {
+    test(`the list of users is accessible, ${look}`, async () => {
       const sender = await talk(carol, alice);
 
       await write(sender, words());
@@ -76,11 +76,11 @@ for (const [size, shape] of Object.entries(sizes)) {
       await page.click('#password-cancel');
 
       await page.fill('#search', 'nobody-at-all');
-      await page.getByText('Nobody found').waitFor();
-      await examine(page, 'nobody found');
+      await page.getByText('No user found').waitFor();
+      await examine(page, 'no user found');
     });
 
-    test(`conversation ${look}`, async () => {
+    test(`a conversation is accessible, ${look}`, async () => {
       const page = await talk(alice, bob, options);
       const [failed, pending] = [words('failed'), words('pending')];
 
@@ -101,7 +101,7 @@ for (const [size, shape] of Object.entries(sizes)) {
       await examine(page, 'empty conversation');
     });
 
-    test(`connection lost ${look}`, async () => {
+    test(`a lost connection is accessible, ${look}`, async () => {
       const page = await talk(alice, bob, options);
 
       await page.context().setOffline(true);

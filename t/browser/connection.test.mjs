@@ -13,7 +13,7 @@ const dev = process.env.CHAT_DEV;
 const run = promisify(execFile);
 
 
-test('what came while offline is fetched on return', async () => {
+test('messages received while offline are fetched afterwards', async () => {
   const page = await talk(alice, bob);
   const sender = await talk(bob, alice);
   const sent = [words('first'), words('second'), words('third')];
@@ -39,7 +39,7 @@ test('what came while offline is fetched on return', async () => {
 });
 
 
-test('while offline the menu is below its button as well', async () => {
+test('the menu is below its button while offline', async () => {
   const page = await open(alice);
   const gap = async () => {
     await page.click('#me');
@@ -61,7 +61,7 @@ test('while offline the menu is below its button as well', async () => {
 });
 
 
-test('what was written while offline is sent on return', async () => {
+test('messages written while offline are sent afterwards', async () => {
   const page = await talk(alice, bob);
   const there = await talk(bob, alice);
   const text = words();
@@ -76,12 +76,13 @@ test('what was written while offline is sent on return', async () => {
 });
 
 
-test('what the socket lost is found when somebody looks', async () => {
+test('a message without a notification is found when the page is visible',
+     async () => {
   const page = await open(alice);
   const sender = await talk(bob, alice);
   const text = words();
 
-  // a socket that stays open and says nothing
+  // a socket that stays open but is silent
   await page.routeWebSocket('**/ws', (socket) => {
     socket.connectToServer().onMessage(() => {});
   });
@@ -90,7 +91,7 @@ test('what the socket lost is found when somebody looks', async () => {
   await page.locator('.person', { hasText: bob.name }).click();
   await page.waitForSelector('#log[aria-busy="false"]');
 
-  // the last look after connecting is over
+  // the last check after connecting has ended
   await page.waitForTimeout(1500);
 
   await write(sender, text);
@@ -124,16 +125,18 @@ test('a burst of messages is complete and in order', async () => {
     await eventually(async () => (await shown(window)).length >= 40, 'all');
   }
 
-  assert.equal(new Set(await shown(page)).size, 40, 'once each');
-  assert.deepEqual(await shown(page), await shown(sender), 'in one order');
+  assert.equal(new Set(await shown(page)).size, 40,
+               'each message is shown once');
+  assert.deepEqual(await shown(page), await shown(sender),
+                   'both pages have the same order');
 });
 
 
-/* Takes ways to be told away from the page; the next one must do. */
+/* Removes transports from the page; the next one is used. */
 for (const [type, missing] of [['eventsource', ['WebSocket']],
                                ['fetch', ['WebSocket', 'EventSource']]])
 {
-  test(`messages come without ${missing.join(' and ')}`, async () => {
+  test(`messages are received without ${missing.join(' and ')}`, async () => {
     const page = await open(alice);
     const sender = await talk(bob, alice);
     const context = page.context();
@@ -158,7 +161,8 @@ for (const [type, missing] of [['eventsource', ['WebSocket']],
 }
 
 
-test('a restart of the server is survived', { skip: !dev && 'no CHAT_DEV' },
+test('the page recovers from a restart of the server',
+     { skip: !dev && 'no CHAT_DEV' },
      async () => {
   const page = await talk(alice, bob);
   const there = await talk(bob, alice);

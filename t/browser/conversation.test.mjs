@@ -54,7 +54,7 @@ test('a second window of the sender shows the message too', async () => {
 });
 
 
-test('Shift and Enter begins a new line', async () => {
+test('Shift+Enter starts a new line', async () => {
   const page = await talk(alice, bob);
   const text = words();
 
@@ -74,7 +74,7 @@ test('an unread message is counted in the list and the title', async () => {
   const badge = person(page, carol).locator('.badge');
   const text = words();
 
-  // what earlier tests left
+  // messages of earlier tests
   await person(page, carol).click();
   await badge.waitFor({ state: 'hidden' });
   await person(page, bob).click();
@@ -91,14 +91,14 @@ test('an unread message is counted in the list and the title', async () => {
   await message(page, text);
   await nothingUnread(page);
 
-  // and the server knows
+  // the server has the same count
   await page.reload();
   await page.waitForSelector('.person');
   assert.doesNotMatch(await page.title(), /^\(/);
 });
 
 
-test('scrolling up loads older messages and keeps the place', async () => {
+test('scrolling up loads older messages and keeps the position', async () => {
   const sender = await talk(bob, carol);
   const text = words('line');
 
@@ -112,7 +112,7 @@ test('scrolling up loads older messages and keeps the place', async () => {
   await message(page, `${text} 49`);
   assert.ok(await page.locator('.message').count() < 50, 'not all at once');
 
-  // to the oldest: each time the top is reached, more comes
+  // the next page is loaded each time the top is reached
   await eventually(async () => {
     await scrollToTop(page);
 
@@ -125,7 +125,8 @@ test('scrolling up loads older messages and keeps the place', async () => {
 });
 
 
-test('what is read stays in place when older messages come above', async () => {
+test('visible messages do not move when older messages are loaded',
+     async () => {
   const page = await talk(carol, bob, low);
   let release;
 
@@ -150,13 +151,13 @@ test('what is read stays in place when older messages come above', async () => {
 
   release();
   await eventually(async () => await page.locator('.message').count() > count,
-                   'they have come');
+                   'older messages are loaded');
 
   assert.ok(Math.abs(await top() - before) < 2, `${await top()} = ${before}`);
 });
 
 
-test('a message below the view is announced by a pill', async () => {
+test('a button shows new messages below the view', async () => {
   const sender = await talk(bob, carol);
   const page = await talk(carol, bob, low);
   const text = words();
@@ -173,7 +174,7 @@ test('a message below the view is announced by a pill', async () => {
 });
 
 
-test('markup in a message is text', async () => {
+test('markup in a message is shown as text', async () => {
   const page = await talk(bob, alice);
   const sender = await talk(alice, bob);
   const text = words('<img src=x onerror="window.broken=1"><b>bold</b> &lt; '
@@ -191,7 +192,7 @@ test('markup in a message is text', async () => {
 });
 
 
-test('emoji and long texts arrive as they were written', async () => {
+test('emoji and long texts are received unchanged', async () => {
   const page = await talk(bob, alice);
   const sender = await talk(alice, bob);
 
@@ -204,7 +205,7 @@ test('emoji and long texts arrive as they were written', async () => {
 });
 
 
-test('a message that fails says so, and can be sent again', async () => {
+test('a failed message is marked and can be sent again', async () => {
   const page = await talk(alice, bob);
   const there = await talk(bob, alice);
   const text = words();
@@ -223,12 +224,12 @@ test('a message that fails says so, and can be sent again', async () => {
 });
 
 
-test('a message whose answer was lost is stored once', async () => {
+test('a message is stored once if its response is lost', async () => {
   const page = await talk(alice, bob);
   const there = await talk(bob, alice);
   const text = words();
 
-  // the server stores it, the page never hears of that
+  // the server stores it, but the page gets no response
   await page.route('**/api/v1/message/', async (route) => {
     await route.fetch();
     await route.abort();
@@ -261,7 +262,7 @@ test('a message that is too long can be edited', async () => {
 });
 
 
-test('a message on its way is shown as such', async () => {
+test('a message is marked while it is sent', async () => {
   const page = await talk(alice, bob);
   const text = words();
   let release;
@@ -279,18 +280,18 @@ test('a message on its way is shown as such', async () => {
 });
 
 
-test('a name that nobody has gets a clear answer', async () => {
+test('an unknown name is reported clearly', async () => {
   const page = await talkTo(alice, words('nobody').replace(' ', '-'));
   const text = words();
 
   await write(page, text);
 
   assert.match(await (await message(page, text, 'failed')).textContent(),
-               /nobody of this name/);
+               /no user with this name/);
 });
 
 
-test('a name in the address is the same one in another case', async () => {
+test('case is ignored in a name in the address', async () => {
   const there = await talk(bob, alice);
   const [before, question, answer] = [words('1'), words('2'), words('3')];
 
@@ -313,7 +314,8 @@ test('a name in the address is the same one in another case', async () => {
 });
 
 
-test('what is typed stays when the name turns out to be another', async () => {
+test('typed text stays when the spelling of the name is corrected',
+     async () => {
   const page = await open(alice);
   const text = words();
   let release;
@@ -328,31 +330,31 @@ test('what is typed stays when the name turns out to be another', async () => {
   await page.fill('#text', text);
   release();
   await eventually(async () => await page.textContent('#with') === bob.name,
-                   'the name as it is written');
+                   'the stored spelling of the name');
   assert.equal(await page.inputValue('#text'), text);
 });
 
 
-test('the search finds people by the beginning of the name', async () => {
+test('the search finds users by the beginning of the name', async () => {
   const page = await open(alice);
 
   await page.fill('#search', bob.name.slice(0, 2).toUpperCase());
   await eventually(async () => await page.locator('.person').count() === 1,
-                   'one left');
+                   'one user is found');
   await page.press('#search', 'Enter');
   await page.waitForSelector('#conversation');
   assert.equal(await page.textContent('#with'), bob.name);
 
   await page.fill('#search', 'nobody-at-all');
-  await page.getByText('Nobody found').waitFor();
+  await page.getByText('No user found').waitFor();
 
   await page.fill('#search', '');
   await eventually(async () => await page.locator('.person').count()
-                               === people.length - 1, 'everybody again');
+                               === people.length - 1, 'all users again');
 });
 
 
-test('the keyboard alone is enough', async () => {
+test('the page can be used with the keyboard only', async () => {
   const page = await open(alice);
   const text = words();
 
@@ -378,24 +380,24 @@ test('a phone shows one pane at a time', async () => {
   await person(page, bob).tap();
   await page.waitForSelector('#log');
   assert.ok(!await page.isVisible('.people'));
-  assert.equal(await width(), 390, 'nothing sticks out');
+  assert.equal(await width(), 390, 'nothing overflows');
 
   await page.tap('#back');
   await page.waitForSelector('.people');
   assert.ok(!await page.isVisible('#log'));
-  assert.equal(await width(), 390, 'nothing sticks out');
+  assert.equal(await width(), 390, 'nothing overflows');
 });
 
 
-test('a draft waits for its conversation', async () => {
+test('a draft stays in its conversation', async () => {
   const page = await talk(alice, bob);
   const text = words();
 
   await page.fill('#text', text);
   await person(page, carol).click();
   await eventually(async () => await page.inputValue('#text') === '',
-                   'empty there');
+                   'empty in the other conversation');
   await person(page, bob).click();
   await eventually(async () => await page.inputValue('#text') === text,
-                   'kept here');
+                   'kept in its conversation');
 });

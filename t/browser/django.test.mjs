@@ -3,8 +3,8 @@
  */
 
 /*
- * A front end written for the Django app, on jQuery: its requests, its socket
- * and what it takes from the answers, from a page of the same host.
+ * A front end written for the Django app, with jQuery: its requests, its socket
+ * and the members of responses it uses, in a page of the same host.
  */
 
 import assert from 'node:assert/strict';
@@ -17,7 +17,7 @@ const { resolve } = createRequire(import.meta.url);
 const jquery = readFileSync(resolve('jquery'), 'utf8');
 
 
-/* What that front end does when it has loaded, in its own words. */
+/* The code of that front end after it has loaded. */
 function frontEnd() {
   window.heard = [];
   window.fetched = [];
@@ -49,7 +49,8 @@ async function start(person) {
 }
 
 
-test('an unchanged jQuery front end lists, sends and is told', async () => {
+test('an unchanged jQuery front end lists, sends and receives messages',
+     async () => {
   const here = await start(alice);
   const there = await start(bob);
   const body = words('Grüße & <b>markup</b> + 100% \u{1F600}');

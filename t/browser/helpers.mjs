@@ -2,9 +2,10 @@
  * Copyright (C) ngx_chat contributors
  */
 
-/* What the browser tests share: site.mjs, and what holds for every test. */
+/* Common parts of the browser tests: site.mjs, and checks after each test. */
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { after, afterEach } from 'node:test';
 import { browser, faults } from './site.mjs';
 
@@ -13,8 +14,19 @@ export * from './site.mjs';
 after(() => browser.close());
 
 
-/* No page may leave the host, break its own policy or throw. */
+/* No page requests other hosts, violates its policy or throws. */
 afterEach(async () => {
   await Promise.all(browser.contexts().map((context) => context.close()));
   assert.deepEqual(faults.splice(0), []);
 });
+
+
+/** Runs statements in the database of the site; requires CHAT_DEV. */
+export function sql(statements) {
+  return execFileSync('mariadb', [
+    `--defaults-file=${process.env.CHAT_RUN}/chatctl.cnf`,
+    '--default-character-set=utf8mb4',
+    '--skip-column-names',
+    'chat',
+  ], { input: statements, encoding: 'utf8' });
+}

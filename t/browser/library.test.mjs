@@ -3,8 +3,8 @@
  */
 
 /*
- * The client library on its own, in pages of others than ours: the one of
- * docs/client.md, and an empty one in which each promise of that paper is kept.
+ * The client library without the web client: in the example of docs/client.md,
+ * and in an empty page for each promise of that document.
  */
 
 import assert from 'node:assert/strict';
@@ -17,11 +17,11 @@ const paper = readFileSync(new URL('../../docs/client.md', import.meta.url),
                            'utf8');
 const [, example] = /^```html\n(.*?)^```$/ms.exec(paper);
 
-const NOTHING = { value: undefined };   // what is resolved to
+const NOTHING = { value: undefined };   // the value of resolved promises
 const EMPTY = '<!DOCTYPE html><title>Empty</title>';
 
 
-/** A page of somebody who is logged in, with nothing of ours but chat.js. */
+/** Opens a page of a logged-in user with nothing of the client but chat.js. */
 async function page(person, html = EMPTY) {
   const found = await open(person);
 
@@ -35,7 +35,7 @@ async function page(person, html = EMPTY) {
 }
 
 
-/** An empty one, with `chat` in it, its events in `events`. */
+/** An empty page with `chat` and its `events`. */
 async function library(person) {
   const found = await page(person);
 
@@ -59,7 +59,7 @@ async function library(person) {
 }
 
 
-/** Calls of `chat`: what it resolves to, or what is known of its error. */
+/** Calls a method of `chat`; returns its value or its error. */
 function call(found, name, ...values) {
   return found.evaluate(async ([name, values]) => {
     try {
@@ -76,7 +76,7 @@ function call(found, name, ...values) {
 
 function online(found) {
   return eventually(() => found.evaluate(() => window.chat.state === 'online'),
-                    'it is online');
+                    'the library is online');
 }
 
 
@@ -87,7 +87,7 @@ function happened(found, type) {
 
 
 test('the page of docs/client.md is a chat', async () => {
-  assert.ok(example.split('\n').length < 40, 'it is small');
+  assert.ok(example.split('\n').length < 40, 'the page is small');
 
   const found = await page(alice, example.replaceAll("'bob'", `'${bob.name}'`));
   const there = await talk(bob, alice);
@@ -108,7 +108,7 @@ test('the page of docs/client.md is a chat', async () => {
 
   await found.reload();
   await line(answer).waitFor();
-  assert.equal(await line(question).count(), 1, 'history is there, once');
+  assert.equal(await line(question).count(), 1, 'history is shown once');
 
   await found.context().clearCookies();
   await found.reload();
@@ -116,7 +116,7 @@ test('the page of docs/client.md is a chat', async () => {
 });
 
 
-test('logging in, and who one is', async () => {
+test('login() sets the user', async () => {
   const found = await library(alice);
 
   await found.context().clearCookies();
@@ -129,7 +129,7 @@ test('logging in, and who one is', async () => {
   assert.equal(wrong.retryAfter, 0);
   assert.equal(wrong.message, 'Wrong username or password.');
   assert.equal((await call(found, 'login', '', '')).status, 400);
-  assert.deepEqual(await happened(found, 'ended'), [], 'that ended nothing');
+  assert.deepEqual(await happened(found, 'ended'), [], 'no session has ended');
 
   const { value } = await call(found, 'login', carol.name, carol.password);
 
@@ -147,7 +147,7 @@ test('logging in, and who one is', async () => {
 });
 
 
-test('without a session start() rejects, and it has ended, once', async () => {
+test('start() rejects without a session and sends one event', async () => {
   const found = await library(alice);
 
   await found.context().clearCookies();
@@ -164,7 +164,7 @@ test('without a session start() rejects, and it has ended, once', async () => {
 });
 
 
-test('start() that failed may be called again', async () => {
+test('start() can be called again after a failure', async () => {
   const found = await library(alice);
 
   await found.context().setOffline(true);
@@ -182,7 +182,7 @@ test('start() that failed may be called again', async () => {
 });
 
 
-test('a message on its way, and what it becomes', async () => {
+test('a message is pending, then sent', async () => {
   const found = await library(alice);
   const there = await talk(bob, alice);
   const text = words('Sent');
@@ -198,7 +198,7 @@ test('a message on its way, and what it becomes', async () => {
     return { ...item, there: outbox.includes(item) };
   }, [bob.name, `  ${text}\n`]);
 
-  assert.equal(item.there, true, 'it is in the outbox');
+  assert.equal(item.there, true, 'the message is in the outbox');
   assert.equal(item.body, text);
   assert.equal(item.user, alice.name);
   assert.equal(item.state, 'pending');
@@ -228,7 +228,7 @@ test('a message on its way, and what it becomes', async () => {
 });
 
 
-test('a message that comes, and its being read', async () => {
+test('a received message is unread until it is marked as read', async () => {
   const found = await library(alice);
   const there = await talk(bob, alice);
   const text = words('Received');
@@ -243,10 +243,10 @@ test('a message that comes, and its being read', async () => {
 
   await write(there, text);
   await eventually(async () => (await happened(found, 'message')).length === 1,
-                   'it is told');
+                   'an event is sent');
   assert.deepEqual(await unread(), [before + 1, 1]);
   assert.equal(await found.evaluate((user) => window.chat.conversation(user)
-    .messages.length, bob.name), 0, 'nobody has asked for messages');
+    .messages.length, bob.name), 0, 'no messages are loaded');
   assert.equal(await found.evaluate(() => window.chat.conversations[0].user),
                bob.name, 'the latest is the first');
 
@@ -258,7 +258,7 @@ test('a message that comes, and its being read', async () => {
     return readId === last.id;
   }, bob.name));
 
-  // the server knows, too
+  // the server has the same state
   const other = await library(alice);
 
   await call(other, 'start');
@@ -267,7 +267,7 @@ test('a message that comes, and its being read', async () => {
 });
 
 
-test('pages of messages, of conversations, of people', async () => {
+test('messages, conversations and users are loaded page by page', async () => {
   const found = await library(alice);
   const first = words('0');
 
@@ -318,9 +318,9 @@ test('pages of messages, of conversations, of people', async () => {
 });
 
 
-// a page of messages tells how the server writes a name, and so does a send
+// a page of messages and a send return the stored spelling of a name
 for (const steps of [['older', 'send'], ['send', 'older']]) {
-  test(`a name in another case is the same one after ${steps[0]}()`,
+  test(`a name in another case is recognized after ${steps[0]}()`,
        async () => {
     const found = await library(alice);
     const there = await talk(bob, alice);
@@ -351,13 +351,13 @@ for (const steps of [['older', 'send'], ['send', 'older']]) {
     for (const step of steps) {
       await (step === 'send' ? send(sent) : call(found, 'older', other));
       await eventually(async () => (await shown(other))[0] === bob.name,
-                       `known after ${step}()`);
+                       `recognized after ${step}()`);
     }
 
     await eventually(async () => (await found.evaluate((user) => window.chat
       .conversation(user).outbox.length, other)) === 1, 'sent');
 
-    // nothing is lost on the way, not even what is still to be sent
+    // nothing is lost, including messages that are still to be sent
     assert.deepEqual((await shown(other)).slice(-3), [before, sent, failed]);
     assert.deepEqual(await shown(bob.name), await shown(other));
     assert.equal(await found.evaluate((user) => window.chat.conversations
@@ -367,7 +367,7 @@ for (const steps of [['older', 'send'], ['send', 'older']]) {
 }
 
 
-test('a name in another case is the same one when that one writes',
+test('a name in another case is recognized when that user writes',
      async () => {
   const found = await library(alice);
   const there = await talk(bob, alice);
@@ -379,7 +379,7 @@ test('a name in another case is the same one when that one writes',
     return [user, messages.at(-1)?.body, error];
   }, other);
 
-  // as if they had never written to each other
+  // as if the users had no messages
   const lists = /\/(conversation\/\?|message\/\?.*before=)/;
 
   await found.route(lists, (route) => route.fulfill({
@@ -398,7 +398,7 @@ test('a name in another case is the same one when that one writes',
 });
 
 
-test('what fails: an outbox, a page, a request', async () => {
+test('failures of sends, pages and requests are reported', async () => {
   const found = await library(alice);
   const there = await talk(bob, alice);
   const [kept, left] = [words('Kept'), words('Left')];
@@ -420,7 +420,7 @@ test('what fails: an outbox, a page, a request', async () => {
                                     [left, 'failed', 0, true]]);
 
   assert.deepEqual(await call(found, 'older', bob.name), NOTHING,
-                   'never rejects');
+                   'older() never rejects');
   assert.equal(await found.evaluate((user) => window.chat.conversation(user)
     .error.status, bob.name), 0);
 
@@ -435,13 +435,13 @@ test('what fails: an outbox, a page, a request', async () => {
   }, bob.name);
   await found.context().setOffline(false);
 
-  // by itself
+  // retried automatically
   await message(there, kept);
   await online(found);
   assert.deepEqual(await outbox(), []);
   assert.ok(!(await texts(there)).includes(left));
 
-  // nobody of that name: not by itself, nor by hand
+  // an unknown name: neither retried automatically nor sent on request
   const fate = () => found.evaluate(() => window.chat.conversation('nobody')
     .outbox.map(({ state, error }) => [state, error?.status, error?.passing]));
 
@@ -459,7 +459,7 @@ test('what fails: an outbox, a page, a request', async () => {
 });
 
 
-test('the password: what is wrong with it does not end the session',
+test('a failed password change does not end the session',
      async () => {
   const found = await library(alice);
 
@@ -477,11 +477,11 @@ test('the password: what is wrong with it does not end the session',
 });
 
 
-test('stop() and logout() leave for good', async () => {
+test('stop() and logout() end all activity', async () => {
   for (const leave of ['stop', 'logout']) {
     const found = await visit('/login/');
 
-    // a session of its own, since one of these ends it
+    // a separate session, since one of these ends it
     await login(found, carol);
     await found.waitForSelector('#me');
     await found.close();
@@ -507,13 +507,13 @@ test('stop() and logout() leave for good', async () => {
     });
     await online(own);
 
-    // at once: the second look after connecting is still to come
+    // at once: the second check after connecting is still pending
     await own.evaluate((leave) => window.chat[leave](), leave);
 
     own.on('request', (request) => asked.push(request.url()));
     own.on('websocket', (socket) => asked.push(socket.url()));
 
-    // all that wakes it otherwise
+    // all events that would wake it up
     await own.evaluate(() => {
       window.dispatchEvent(new Event('offline'));
       window.dispatchEvent(new Event('online'));
@@ -521,7 +521,7 @@ test('stop() and logout() leave for good', async () => {
     });
     await own.waitForTimeout(2500);
 
-    assert.deepEqual(asked, [], `nothing is asked after ${leave}()`);
+    assert.deepEqual(asked, [], `nothing is requested after ${leave}()`);
     assert.deepEqual(await own.evaluate(() => window.states.slice(-2)),
                      ['online', 'stopped'], leave);
     assert.deepEqual(await own.evaluate(() => window.states
@@ -532,7 +532,7 @@ test('stop() and logout() leave for good', async () => {
 });
 
 
-test('a session that is ended elsewhere is told', async () => {
+test('a session that ends elsewhere causes an event', async () => {
   const found = await library(alice);
 
   await call(found, 'start');
@@ -546,7 +546,7 @@ test('a session that is ended elsewhere is told', async () => {
 });
 
 
-test('an error says in words what it is', async () => {
+test('an error has a message', async () => {
   const found = await library(alice);
 
   assert.deepEqual(await found.evaluate(() => [
@@ -565,7 +565,7 @@ test('an error says in words what it is', async () => {
 });
 
 
-test('an answer that comes after its connection was lost tells nothing',
+test('a late response of a lost connection is ignored',
      async () => {
   const found = await library(alice);
   let held = null;
@@ -591,7 +591,7 @@ test('an answer that comes after its connection was lost tells nothing',
   }, event);
   const state = () => found.evaluate(() => window.chat.state);
 
-  /* Lost while it catches up; the next one has begun when that is over. */
+  /* The connection is lost during catching up; the next one is already open. */
   const answerLate = async (end) => {
     const count = (await sockets()).length;
 
@@ -614,7 +614,7 @@ test('an answer that comes after its connection was lost tells nothing',
   };
 
   await answerLate('continue');
-  assert.equal(await state(), 'lost', 'nothing is open');
+  assert.equal(await state(), 'lost', 'no socket is open');
 
   await socket('onopen');
   await online(found);
@@ -622,7 +622,7 @@ test('an answer that comes after its connection was lost tells nothing',
   await eventually(async () => !(await sockets()).at(-1), 'a new one');
 
   await answerLate('abort');
-  assert.equal((await sockets()).at(-1), false, 'the new one is kept');
+  assert.equal((await sockets()).at(-1), false, 'the new socket is kept');
   await socket('onopen');
   await online(found);
 });
@@ -632,7 +632,7 @@ for (const [retryAfter, seconds] of [['Wed, 21 Oct 2065 07:28:00 GMT', 0],
                                      ['7', 7]])
 {
   for (const body of ['{"detail":"Later."}', '<p>Later.</p>']) {
-    test(`"Retry-After: ${retryAfter}" with ${body} is ${seconds} s`,
+    test(`"Retry-After: ${retryAfter}" with ${body} means ${seconds} s`,
          async () => {
       const found = await library(alice);
 

@@ -8,7 +8,8 @@ import { alice, bob, carol, eventually, login, url, visit }
   from './helpers.mjs';
 
 
-test('who is not logged in is sent to the login page and back', async () => {
+test('an unauthenticated user is redirected to the login page and back',
+     async () => {
   const page = await visit(`/#/${bob.name}`);
 
   assert.equal(new URL(page.url()).pathname, '/login/');
@@ -21,14 +22,15 @@ test('who is not logged in is sent to the login page and back', async () => {
 });
 
 
-test('a wrong password is told in place', async () => {
+test('a wrong password is reported in the page', async () => {
   const page = await visit('/login/');
 
   await page.evaluate(() => { window.kept = true; });
   await login(page, { ...alice, password: 'wrong' });
   await page.waitForSelector('#error:not(:empty)');
 
-  assert.ok(await page.evaluate(() => window.kept), 'no reload');
+  assert.ok(await page.evaluate(() => window.kept),
+            'the page was not reloaded');
   assert.equal(await page.inputValue('#username'), alice.name);
 
   await login(page, alice);
@@ -37,7 +39,7 @@ test('a wrong password is told in place', async () => {
 
 
 for (const [retryAfter, told] of [['7', '7 seconds.'], ['1', '1 second.']]) {
-  test(`a throttled login says to wait ${told}`, async () => {
+  test(`a throttled login asks the user to wait ${told}`, async () => {
     const page = await visit('/login/');
 
     await page.route('**/api/v1/session/', (route) => route.fulfill({
@@ -70,7 +72,7 @@ test('the form works without scripts', async () => {
 for (const next of ['//example.org/', '/\\example.org/', 'https://example.org/',
                     'javascript:alert(1)', '/.//example.org/', '%'])
 {
-  test(`after login, "${next}" leads nowhere else`, async () => {
+  test(`after a login, "${next}" does not leave the site`, async () => {
     const page = await visit(`/login/?next=${encodeURIComponent(next)}`);
 
     await login(page, alice);
@@ -81,7 +83,7 @@ for (const next of ['//example.org/', '/\\example.org/', 'https://example.org/',
 }
 
 
-test('logging out ends the session in every tab', async () => {
+test('a logout ends the session in every tab', async () => {
   const page = await visit('/login/');
 
   await login(page, carol);
@@ -99,7 +101,7 @@ test('logging out ends the session in every tab', async () => {
 });
 
 
-test('a new password ends the other sessions', async () => {
+test('a password change ends the other sessions', async () => {
   const fresh = `${carol.password}-new`;
   const page = await visit('/login/');
   const other = await visit('/login/');
@@ -128,7 +130,7 @@ test('a new password ends the other sessions', async () => {
   await page.click('#password-cancel');
 
   assert.equal(await change(carol.password, fresh), 204);
-  await page.getByText('Your password is changed.').waitFor();
+  await page.getByText('Your password has been changed.').waitFor();
 
   try {
     await other.waitForSelector('#username', { timeout: 20e3 });

@@ -3,7 +3,7 @@
  */
 
 /*
- * Makes docs/screenshot.png, from a new site where nobody has written yet:
+ * Makes docs/screenshot.png, with a new site without messages:
  *
  *     CHAT_URL=... CHAT_USERS=... node t/browser/screenshot.mjs
  */
@@ -15,7 +15,7 @@ import { alice, bob, browser, carol, message, open, request, talk }
 const path = fileURLToPath(new URL('../../docs/screenshot.png',
                                    import.meta.url));
 
-// minutes ago, from, to, what
+// age in minutes, sender, recipient, text
 const conversation = [
   [1500, bob, alice, 'Are we still on for Saturday?'],
   [1492, alice, bob, 'Absolutely. Ten o’clock at the old bridge?'],
@@ -34,7 +34,7 @@ const conversation = [
 const ages = new Map();
 
 
-/* The conversation has just been written: the page is told older times. */
+/* The conversation is new: the page gets older times. */
 async function setBack(route) {
   const answer = await route.fetch();
   const data = await answer.json();
@@ -61,7 +61,7 @@ const page = await talk(alice, bob, { locale: 'en-GB' });
 
 await page.route('**/api/v1/{message,conversation}/?*', setBack);
 
-// when the first look has marked it as read
+// after the first check has marked it as read
 await page.waitForSelector('[aria-current] .badge', { state: 'hidden' });
 await page.reload();
 await message(page, conversation.at(-1)[3]);

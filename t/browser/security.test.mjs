@@ -3,17 +3,17 @@
  */
 
 /*
- * Texts and names that would like to be scripts, and pages of other sites that
- * would like to be this one, before a real browser.
+ * Texts and names that contain scripts, and pages of other sites that imitate
+ * this one, in a real browser.
  */
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, test } from 'node:test';
 import { alice, bob, carol, eventually, faults, login, message, open,
-         request, talk, talkTo, texts, url, visit, words, write } from './helpers.mjs';
+         request, sql, talk, talkTo, texts, url, visit, words, write }
+  from './helpers.mjs';
 
 const EVIL = [
   '<script>ran("script")</script>',
@@ -35,7 +35,7 @@ const EVIL = [
 ];
 
 
-/* What a page of ours notes of an attempt, in window.seen. */
+/* Records an attempt in window.seen of the page. */
 function watch() {
   window.seen = [];
   window.ran = (what) => window.seen.push(`ran ${what}`);
@@ -45,7 +45,7 @@ function watch() {
 }
 
 
-/* A page of ours that watches; dialogs are faults. */
+/* Opens a page with the observer; dialogs are faults. */
 async function watched(opened) {
   const page = await opened;
 
@@ -59,21 +59,21 @@ async function watched(opened) {
 
 
 async function nothingRan(page, what) {
-  // what would load, or fail to, has had its time
+  // time for elements to load or fail
   await page.waitForTimeout(300);
   assert.deepEqual(await page.evaluate(() => window.seen), [], what);
   assert.equal(await page.locator(
     ':is(#messages, #people, #conversation, #nobody)'
     + ' :is(script, img, iframe, base, meta, style, math, form:not(#composer),'
     + ' a[href^="javascript"], [onerror], [onload], [onfocus])').count(),
-               0, `${what}: no element comes of it`);
+               0, `${what}: creates no element`);
 }
 
 
 /*
- * Another port is another origin, but the same site: requests from there bring
- * the cookie, so that what refuses them is the server.  It is a server of its
- * own, since a browser keeps pages that come from nowhere off this host.
+ * Another port is another origin, but the same site: requests from there have
+ * the cookie, so the server must reject them.  This is a separate server, since
+ * a browser does not let pages without an origin access this host.
  */
 let html = '';
 
@@ -88,7 +88,7 @@ after(() => server.close());
 const neighbour = `http://127.0.0.1:${server.address().port}`;
 
 
-/* A page of another origin in a browser where alice is logged in. */
+/* Opens a page of another origin in a browser in which alice is logged in. */
 async function foreignPage(origin, text = '<!DOCTYPE html><p>Hello</p>') {
   const home = await open(alice);
   const context = home.context();
@@ -108,7 +108,7 @@ async function foreignPage(origin, text = '<!DOCTYPE html><p>Hello</p>') {
 }
 
 
-/* How many sockets the site has refused to foreign pages; 0 without its log. */
+/* Returns the number of rejected cross-origin sockets; 0 without the log. */
 function logged() {
   if (!process.env.CHAT_DEV) {
     return 0;
@@ -119,18 +119,18 @@ function logged() {
 }
 
 
-/* Requests to these are part of a test. */
+/* Discards requests to other hosts, which are part of a test. */
 function forgive() {
   faults.splice(0, Infinity,
                 ...faults.filter((fault) => !fault.startsWith('request to ')));
 }
 
 
-test('the watch sees what runs, and the policy keeps it from running',
+test('the observer detects scripts, and the policy blocks them',
      async () => {
   const page = await watched(open(alice, '/', { init: watch }));
 
-  // as a client that forgets to escape would do
+  // like a client that does not escape
   await page.evaluate((markup) => {
     document.querySelector('#nobody').hidden = false;
     document.querySelector('#nobody').innerHTML = markup;
@@ -141,16 +141,16 @@ test('the watch sees what runs, and the policy keeps it from running',
   const seen = await page.evaluate(() => window.seen);
 
   assert.ok(seen.some((what) => what.startsWith('violation script-src')),
-            'scripts are refused');
+            'scripts are blocked');
   assert.deepEqual(seen.filter((what) => what.startsWith('ran')), []);
 
-  // the faults of this page are what was wanted
+  // faults are expected in this page
   assert.ok(faults.some((fault) => fault.includes('Content Security Policy')));
   faults.splice(0);
 });
 
 
-test('a policy is needed: without it the same markup runs', async () => {
+test('the same markup runs without the policy', async () => {
   const page = await watched(open(alice, '/', { init: watch,
                                                 bypassCSP: true }));
 
@@ -164,7 +164,7 @@ test('a policy is needed: without it the same markup runs', async () => {
 });
 
 
-test('messages that arrive are text, whatever they look like', async () => {
+test('received messages are shown as text', async () => {
   const page = await watched(talk(bob, carol, { init: watch }));
   const sender = await watched(talk(carol, bob, { init: watch }));
   const sent = EVIL.map((evil) => words(evil));
@@ -183,7 +183,7 @@ test('messages that arrive are text, whatever they look like', async () => {
 });
 
 
-test('messages of the past are text, and so are previews', async () => {
+test('old messages and previews are shown as text', async () => {
   const sender = await talk(carol, bob);
   const list = await watched(open(bob, '/', { init: watch }));
   const preview = list.locator('.person', { hasText: carol.name })
@@ -202,7 +202,7 @@ test('messages of the past are text, and so are previews', async () => {
   await nothingRan(list, 'previews, as they come');
   await list.reload();
   await eventually(async () => await preview.textContent() === text,
-                   'preview of the last');
+                   'preview of the last message');
   await nothingRan(list, 'previews');
 
   const page = await watched(talk(bob, carol, { init: watch }));
@@ -216,7 +216,7 @@ test('messages of the past are text, and so are previews', async () => {
 });
 
 
-test('a name in the address and in the search is text', async () => {
+test('names in the address and in the search are shown as text', async () => {
   const page = await watched(talkTo(alice, EVIL[0], { init: watch }));
 
   for (const evil of EVIL) {
@@ -239,20 +239,17 @@ test('a name in the address and in the search is text', async () => {
 });
 
 
-/* The server lets nobody have such a name; a table filled by hand might. */
-test('a name from the database is text', {
+/* The server rejects such names; rows inserted by hand may have them. */
+test('a name from the database is shown as text', {
   skip: !process.env.CHAT_DEV && 'no CHAT_DEV',
 }, async () => {
-  const sql = (statement) => execFileSync(
-    'mariadb', [`--defaults-file=${process.env.CHAT_RUN}/chatctl.cnf`,
-                '--default-character-set=utf8mb4', 'chat'],
-    { input: statement });
   const names = EVIL.map((evil) => evil.slice(0, 150));
   const quoted = names
     .map((name) => `x'${Buffer.from(name).toString('hex')}'`);
 
-  sql(`INSERT INTO chat_user (username) VALUES
-       ${quoted.map((name) => `(CONVERT(${name} USING utf8mb4))`).join(',')}`);
+  sql(`INSERT INTO chat_user (username, name_unchecked) VALUES
+       ${quoted.map((name) => `(CONVERT(${name} USING utf8mb4), TRUE)`)
+               .join(',')}`);
 
   try {
     const page = await watched(open(alice, '/', { init: watch }));
@@ -278,7 +275,7 @@ test('a name from the database is text', {
 });
 
 
-test('an answer of the API is no page, even when one goes there', async () => {
+test('an API response is not shown as a page', async () => {
   const page = await watched(talk(alice, bob, { init: watch }));
   const text = words('<script>ran("page")</script><img src=x onerror=ran(1)>');
 
@@ -327,11 +324,11 @@ test('scripts cannot read the cookie of the session', async () => {
           && httpOnly && sameSite === 'Lax'));
   assert.equal(await page.evaluate(() => localStorage.length
                                          + sessionStorage.length), 0,
-               'nothing is kept where scripts could find it');
+               'script-accessible storage is empty');
 });
 
 
-test('no other page can show this one in a frame', async () => {
+test('other pages cannot show this one in a frame', async () => {
   for (const path of ['/', '/login/', '/api/v1/message/']) {
     const page = await foreignPage(neighbour, `<!DOCTYPE html>
       <iframe src="${url}${path}" width="800" height="600"></iframe>`);
@@ -345,14 +342,14 @@ test('no other page can show this one in a frame', async () => {
     assert.doesNotMatch(inside, /Chat|Log in|results|Name|alice/, path);
     assert.ok(faults.some((fault) => /frame|X-Frame|Content Security/i
       .test(fault)) || !frame || frame.url().startsWith('chrome-error:'),
-              `${path} is refused`);
+              `${path} is blocked`);
     await page.context().close();
     faults.splice(0);
   }
 });
 
 
-test('a page of a neighbour can neither send, read, listen nor log out',
+test('a page of the same site cannot send, read, listen or log out',
      async () => {
   const page = await foreignPage(neighbour);
   const text = words('forged');
@@ -422,15 +419,16 @@ test('a page of a neighbour can neither send, read, listen nor log out',
     'GET /logout/ 403',
   ], 'the server was asked, and refused');
 
-  // no event of the browser tells what came of the handshakes
-  assert.ok(!logged() || logged() - before >= 2, 'the sockets reached it, too');
+  // no browser event shows the result of handshakes
+  assert.ok(!logged() || logged() - before >= 2,
+            'the sockets reached the server');
 
-  // an "opaque" answer is one of which nothing can be seen
+  // nothing is readable in an "opaque" response
   for (const [what, result] of Object.entries(results)) {
     assert.match(String(result), /^(?:opaque|TypeError|refused)$/, what);
   }
 
-  // and by a form that leads there
+  // and by a form that navigates to the server
   await page.setContent(`<form method="post" action="${url}/api/v1/message/">
     <input name="recipient" value="${bob.name}">
     <input name="body" value="${text}"><button>Win</button></form>`);
@@ -446,14 +444,14 @@ test('a page of a neighbour can neither send, read, listen nor log out',
 
   forgive();
 
-  // alice is still logged in, and sent nothing
+  // alice is still logged in and has sent nothing
   const there = await talk(alice, bob);
 
   assert.deepEqual((await texts(there)).filter((line) => line === text), []);
 });
 
 
-test('the same from a page of ours is done: the neighbour was refused',
+test('the same requests succeed from a page of the site',
      async () => {
   const page = await open(alice);
   const text = words('own');
@@ -475,7 +473,7 @@ test('the same from a page of ours is done: the neighbour was refused',
 });
 
 
-test('the other site gets no answers, cookie or not', async () => {
+test('another site gets no responses, with or without a cookie', async () => {
   const origin = 'http://evil.example';
   const page = await foreignPage(origin);
   const text = words('forged');
@@ -496,7 +494,7 @@ test('the other site gets no answers, cookie or not', async () => {
 });
 
 
-test('a link from another site opens the page, but changes nothing',
+test('a link from another site opens the page but changes nothing',
      async () => {
   const page = await foreignPage('http://evil.example', `<!DOCTYPE html>
     <a id="out" href="${url}/logout/">Log out</a>
@@ -512,7 +510,7 @@ test('a link from another site opens the page, but changes nothing',
 });
 
 
-test('the page that is opened by another one is out of its reach', async () => {
+test('an opener cannot access the page', async () => {
   const page = await foreignPage(neighbour);
   const reach = await page.evaluate(async (url) => {
     const other = window.open(url);

@@ -3,11 +3,12 @@
  */
 
 /*
- * A browser before a running site, for the tests and the screenshot:
+ * A browser with a running site, for the tests and the screenshot:
  *
  *     CHAT_URL    http://127.0.0.1:8080
- *     CHAT_USERS  three people, alice:password,bob:password,carol:password
- *     CHAT_DEV    the script that stops and starts it, else a test is skipped
+ *     CHAT_USERS  three users, alice:password,bob:password,carol:password
+ *     CHAT_DEV    the script that stops and starts the site; without it, some
+ *                 tests are skipped
  */
 
 import assert from 'node:assert/strict';
@@ -25,26 +26,36 @@ export const people = (process.env.CHAT_USERS ?? '').split(',').map((pair) => {
 
 export const [alice, bob, carol] = people;
 
-export const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: [
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-quic',
-    '--disable-sync',
-    '--no-first-run',
-    ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
-  ],
-});
+/* Options that Playwright sets for screenshots would hide real faults. */
+export function launch(ignoreDefaultArgs = ['--hide-scrollbars']) {
+  return chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    ignoreDefaultArgs,
+    args: [
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-quic',
+      '--disable-sync',
+      '--no-first-run',
+      ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
+    ],
+  });
+}
+
+
+export const browser = await launch();
 
 const sessions = new Map();
 
-/* What no page of ours may do, if one did. */
+/* Actions that no page may take, if one did. */
 export const faults = [];
 
-/** A window of somebody who is not logged in. */
+/**
+ * Opens a window without a session.  Options besides those of Playwright are
+ * `init`, a script, and `from`, another browser.
+ */
 export async function visit(path = '/', options = {}) {
-  const context = await browser.newContext({
+  const context = await (options.from ?? browser).newContext({
     viewport: { width: 1280, height: 800 },
     ...options,
   });
@@ -79,7 +90,7 @@ export async function login(page, { name, password }) {
 }
 
 
-/** The same for somebody who is. */
+/** Opens a window of a logged-in user. */
 export async function open(person, path = '/', options = {}) {
   if (!sessions.has(person)) {
     const page = await visit('/login/');
@@ -101,7 +112,7 @@ export async function open(person, path = '/', options = {}) {
 }
 
 
-/** In the conversation of `person` with `other`, with the socket connected. */
+/** Opens the conversation of `person` with `other`, with a connected socket. */
 export function talk(person, other, options = {}) {
   return talkTo(person, other.name, options);
 }
@@ -116,7 +127,7 @@ export async function talkTo(person, name, options = {}) {
 }
 
 
-/** A text that no other message has. */
+/** Returns a unique text. */
 export function words(text = 'Hello') {
   return `${text} ${randomUUID().slice(0, 8)}`;
 }
@@ -128,7 +139,7 @@ export async function write(page, text) {
 }
 
 
-/** The message in the page, once it is in that state. */
+/** Returns the message in the page once it has that state. */
 export async function message(page, text, state = '') {
   const found = page.locator(`.message${state && `.${state}`}`, {
     has: page.getByText(text, { exact: true }),
@@ -141,7 +152,7 @@ export async function message(page, text, state = '') {
 }
 
 
-/** A request by a logged-in page, as its own scripts make it. */
+/** Sends a request from a logged-in page, as its own scripts do. */
 export function request(page, method, path, data) {
   return page.evaluate(async ([method, path, data]) => {
     const response = await fetch(path, {
@@ -157,7 +168,7 @@ export function request(page, method, path, data) {
 }
 
 
-/** The texts of the messages in the page, from top to bottom. */
+/** Returns the texts of the messages in the page, from top to bottom. */
 export function texts(page) {
   return page.locator('.message .text').allTextContents();
 }

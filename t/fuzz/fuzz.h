@@ -10,14 +10,15 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_chat_text.h"
+#include "src/core/ngx_chat_form.h"
+#include "src/core/ngx_chat_string.h"
 
 #include <inttypes.h>
 
 
 /*
- * libFuzzer's targets, run by t/fuzz/run.  Beside what the sanitizers see, they
- * abort when a parser breaks what its header promises.
+ * Common parts of the libFuzzer targets, which t/fuzz/run runs.  Besides errors
+ * that the sanitizers detect, a violated promise of a header aborts a target.
  */
 
 
@@ -46,8 +47,8 @@ fuzz_same(ngx_str_t *one, ngx_str_t *two)
 
 
 /*
- * Takes from the input what comes before "end", or all that is left, with
- * malloc()'s own bounds: to be given to free().
+ * Returns the input before "end", or the rest of it, in memory of malloc() of
+ * the exact size, which the caller frees.
  */
 
 static ngx_inline ngx_str_t
@@ -85,10 +86,11 @@ fuzz_check(ngx_int_t rc, ngx_chat_field_t *fields, ngx_str_t *error)
             continue;
         }
 
-        fuzz_assert(ngx_chat_text_utf8(&fields[i].value) == NGX_OK);
+        fuzz_assert(ngx_chat_string_utf8(&fields[i].value) == NGX_OK);
 
-        ngx_chat_text_trim(&fields[i].value);
-        (void) ngx_chat_text_name(&fields[i].value);
+        ngx_chat_string_trim(&fields[i].value);
+        (void) ngx_chat_unicode_name(&fields[i].value);
+        (void) ngx_chat_unicode_blank(&fields[i].value);
     }
 }
 

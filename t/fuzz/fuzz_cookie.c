@@ -5,17 +5,19 @@
 
 
 #include "fuzz_http.h"
-#include "ngx_chat_auth.c"
+#include "src/http/ngx_chat_origin.c"
+#include "src/http/ngx_chat_auth_token.c"
 
 
-static ngx_uint_t fuzz_cookie_named(u_char *start, u_char *value,
-    const char *name);
+static ngx_uint_t fuzz_cookie_expected(ngx_http_request_t *r,
+    const char *name, ngx_str_t *tokens);
 static void fuzz_cookie_header(ngx_http_request_t *r, ngx_str_t *line);
 static ngx_table_elt_t *fuzz_cookie_find(ngx_http_request_t *r,
     const char *name);
 static ngx_uint_t fuzz_cookie_own(ngx_http_request_t *r);
 static ngx_uint_t fuzz_cookie_is_own(ngx_http_request_t *r,
     ngx_table_elt_t *h);
+static void fuzz_cookie_cut(char *scheme, char *host);
 
 
 static ngx_str_t    fuzz_cookie_origins[] = {
@@ -27,20 +29,21 @@ static ngx_array_t  fuzz_cookie_allowed = { fuzz_cookie_origins, 1, 0, 1,
 
 
 /*
- * Headers, a line each: whose session is it, and may this page use it?  A first
- * line "https" is for a site that is.
+ * The input has a header per line; the first line "https" selects a site with
+ * https.  Checks the tokens and the decision on same-origin requests.
  */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    ngx_str_t            text, line, token;
-    const uint8_t       *p;
+    ngx_str_t            text, line, tokens[NGX_CHAT_QUERY_SESSIONS];
+    ngx_uint_t           n;
     ngx_pool_t          *pool;
+    const uint8_t       *p;
     ngx_chat_ctx_t       ctx;
     ngx_http_request_t  *r;
 
-    /* nginx takes none in a header */
+    /* nginx rejects them in a header */
 
     if (memchr(data, '\0', size)) {
         return 0;
@@ -57,11 +60,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_chlcf.secure = (size > 5 && memcmp(data, "https\n", 6) == 0)
                         ? NGX_CHAT_SECURE_ON : NGX_CHAT_SECURE_AUTO;
 
-#if (nginx_version < 1023000)
-    fuzz_assert(ngx_array_init(&r->headers_in.cookies, pool, 2,
-                               sizeof(ngx_table_elt_t *)) == NGX_OK);
-#endif
-
     line.data = text.data;
 
     while (line.data < text.data + size) {
@@ -75,27 +73,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     ngx_memzero(&ctx, sizeof(ngx_chat_ctx_t));
 
-    if (ngx_chat_auth_token(r, &ctx, &token) == NGX_OK) {
+    n = ngx_chat_auth_tokens(r, &ctx, tokens);
 
-        fuzz_assert(token.len && token.data >= text.data
-                    && token.data + token.len <= text.data + size
-                    && memchr(token.data, '\n', token.len) == NULL);
+    fuzz_assert(n <= NGX_CHAT_QUERY_SESSIONS);
 
-        if (r->headers_in.authorization == NULL
-            || token.data < r->headers_in.authorization->value.data
-            || token.data > r->headers_in.authorization->value.data
-                            + r->headers_in.authorization->value.len)
-        {
-            /* it is the cookie's */
+    if (ctx.auth.bearer) {
+        fuzz_assert(n == 1 && tokens[0].len);
 
-            fuzz_assert(memchr(token.data, ';', token.len) == NULL
-                        && fuzz_cookie_named(text.data, token.data,
-                                             fuzz_chlcf.secure
-                                             == NGX_CHAT_SECURE_ON
-                                             ? "__Host-sessionid"
-                                             : "sessionid"));
-            fuzz_assert(ctx.foreign == !fuzz_cookie_own(r));
-        }
+    } else {
+        fuzz_assert(n == fuzz_cookie_expected(r,
+                                  fuzz_chlcf.secure == NGX_CHAT_SECURE_ON
+                                  ? "__Host-sessionid" : "sessionid", tokens));
+        fuzz_assert(n == 0 || (ctx.auth.origin == NGX_OK)
+                              == fuzz_cookie_own(r));
     }
 
     ngx_destroy_pool(pool);
@@ -105,51 +95,100 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 
-/* stands the name and " = " in front of it, and nothing before that? */
+/*
+ * The parser of RFC 6265, sections 5.4 and 5.2, in another way: joins the
+ * headers with "; ", splits at each ";", and then splits each pair.  Returns
+ * the number of values, each of which must be the next of "tokens".
+ */
 
 static ngx_uint_t
-fuzz_cookie_named(u_char *start, u_char *value, const char *name)
+fuzz_cookie_expected(ngx_http_request_t *r, const char *name,
+    ngx_str_t *tokens)
 {
-    u_char  *p;
-    size_t   len;
+    char             *all, *pair, *rest, *value, *end, seen[8][4096];
+    size_t            size;
+    ngx_uint_t        i, k, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
 
-    for (p = value; p > start && p[-1] == ' '; p--) { /* void */ }
+    n = 0;
 
-    if (p == start || *--p != '=') {
-        return 0;
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (strcmp((char *) h[i].lowcase_key, "cookie") != 0) {
+                continue;
+            }
+
+            size = h[i].value.len;
+            all = malloc(size + 1);
+            memcpy(all, h[i].value.data, size);
+            all[size] = '\0';
+
+            rest = all;
+
+            while ((pair = strsep(&rest, ";")) != NULL && n < 8) {
+
+                value = strchr(pair, '=');
+                if (value == NULL) {
+                    continue;
+                }
+
+                *value++ = '\0';
+                pair += strspn(pair, " \t");
+
+                for (end = pair + strlen(pair);
+                     end > pair && strchr(" \t", end[-1]);
+                     *--end = '\0')
+                {
+                    /* void */
+                }
+
+                value += strspn(value, " \t");
+
+                for (end = value + strlen(value);
+                     end > value && strchr(" \t", end[-1]);
+                     *--end = '\0')
+                {
+                    /* void */
+                }
+
+                if (strcmp(pair, name) != 0 || *value == '\0') {
+                    continue;
+                }
+
+                for (k = 0; k < n && strcmp(seen[k], value) != 0; k++) {
+                    /* void */
+                }
+
+                if (k < n) {
+                    continue;
+                }
+
+                fuzz_assert(tokens[n].len == strlen(value)
+                            && memcmp(tokens[n].data, value, tokens[n].len)
+                               == 0);
+
+                snprintf(seen[n++], sizeof(seen[0]), "%s", value);
+            }
+
+            free(all);
+        }
     }
 
-    while (p > start && p[-1] == ' ') {
-        p--;
-    }
-
-    len = strlen(name);
-
-    if ((size_t) (p - start) < len
-        || strncasecmp((char *) p - len, name, len) != 0)
-    {
-        return 0;
-    }
-
-    p -= len;
-
-    return p == start || memchr(" ;,\n", p[-1], 4) != NULL;
+    return n;
 }
 
 
-/* as nginx has them; the first of each name, but for cookies */
+/* as nginx stores them: the first of each name, except for cookies */
 
 static void
 fuzz_cookie_header(ngx_http_request_t *r, ngx_str_t *line)
 {
-    u_char            *colon;
-    ngx_table_elt_t   *h;
-
-#if (nginx_version < 1023000)
-    ngx_table_elt_t  **cookie;
-#else
-    ngx_table_elt_t  **cookie = &r->headers_in.cookie;
-#endif
+    u_char           *colon;
+    ngx_table_elt_t  *h;
 
     colon = memchr(line->data, ':', line->len);
 
@@ -171,21 +210,9 @@ fuzz_cookie_header(ngx_http_request_t *r, ngx_str_t *line)
     h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, h->key.len);
     h->lowcase_key[h->key.len] = '\0';
 
-    if (strcmp((char *) h->lowcase_key, "cookie") == 0) {
-
-#if (nginx_version < 1023000)
-        cookie = ngx_array_push(&r->headers_in.cookies);
-#else
-        while (*cookie) {
-            cookie = &(*cookie)->next;
-        }
-#endif
-
-        *cookie = h;
-        return;
-    }
-
-    if (fuzz_cookie_find(r, (char *) h->lowcase_key)) {
+    if (strcmp((char *) h->lowcase_key, "cookie") != 0
+        && fuzz_cookie_find(r, (char *) h->lowcase_key))
+    {
         return;
     }
 
@@ -224,7 +251,7 @@ fuzz_cookie_find(ngx_http_request_t *r, const char *name)
 }
 
 
-/* does a browser, or no browser, say that our own page has sent this? */
+/* whether the headers show a same-origin request or no browser */
 
 static ngx_uint_t
 fuzz_cookie_own(ngx_http_request_t *r)
@@ -258,15 +285,18 @@ fuzz_cookie_own(ngx_http_request_t *r)
 static ngx_uint_t
 fuzz_cookie_is_own(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    char        *text, *host, *slash;
-    ngx_uint_t   own;
+    char       *text, *host, *slash, *own;
+    ngx_uint_t  found;
 
     text = strndup((char *) h->value.data, h->value.len);
-
-    own = 0;
+    own = r->headers_in.host ? strndup((char *) r->headers_in.host->value.data,
+                                       r->headers_in.host->value.len)
+                             : strdup("");
+    found = 0;
     host = strchr(text, ':');
 
     if (host && strncmp(host, "://", 3) == 0 && host[3]) {
+        *host = '\0';
         host += 3;
 
         slash = strchr(host, '/');
@@ -274,17 +304,37 @@ fuzz_cookie_is_own(ngx_http_request_t *r, ngx_table_elt_t *h)
             *slash = '\0';
         }
 
-        own = strcasecmp(text, "https://app.example") == 0
-              || (r->headers_in.host
-                  && (fuzz_chlcf.secure != NGX_CHAT_SECURE_ON
-                      || strncasecmp(text, "https:", 6) == 0)
-                  && strlen(host) == r->headers_in.host->value.len
-                  && strncasecmp(host,
-                                 (char *) r->headers_in.host->value.data,
-                                 strlen(host)) == 0);
+        fuzz_cookie_cut(text, host);
+        fuzz_cookie_cut(text, own);
+
+        found = (strcasecmp(text, "https") == 0
+                 && strcasecmp(host, "app.example") == 0)
+                || (*own && strcasecmp(host, own) == 0
+                    && (fuzz_chlcf.secure != NGX_CHAT_SECURE_ON
+                        || strcasecmp(text, "https") == 0));
     }
 
     free(text);
+    free(own);
 
-    return own;
+    return found;
+}
+
+
+/* an origin does not have the default port of its scheme */
+
+static void
+fuzz_cookie_cut(char *scheme, char *host)
+{
+    char  *colon;
+
+    colon = strrchr(host, ':');
+
+    if (colon && colon > host
+        && ((strcasecmp(scheme, "http") == 0 && strcmp(colon, ":80") == 0)
+            || (strcasecmp(scheme, "https") == 0
+                && strcmp(colon, ":443") == 0)))
+    {
+        *colon = '\0';
+    }
 }

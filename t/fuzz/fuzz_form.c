@@ -7,7 +7,7 @@
 #include "fuzz.h"
 
 
-/* a value must come in again as it was, when written out */
+/* a parsed value that is encoded and parsed again is unchanged */
 
 static void
 fuzz_form_again(ngx_pool_t *pool, ngx_str_t *value)
@@ -20,11 +20,11 @@ fuzz_form_again(ngx_pool_t *pool, ngx_str_t *value)
     form.data = ngx_pnalloc(pool, 5 + 3 * value->len);
 
     p = ngx_cpymem(form.data, "body=", 5);
-    p = ngx_chat_text_encode(p, value);
+    p = ngx_chat_form_encode(p, value);
 
     form.len = p - form.data;
 
-    fuzz_assert(ngx_chat_text_form(pool, &form, &field, 1) == NGX_OK
+    fuzz_assert(ngx_chat_form_parse(pool, &form, &field, 1) == NGX_OK
                 && field.state == NGX_CHAT_FIELD_TEXT
                 && fuzz_same(&field.value, value));
 }
@@ -44,7 +44,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     pool = ngx_create_pool(0, NULL);
 
-    rc = ngx_chat_text_form(pool, &input, fields, 2);
+    rc = ngx_chat_form_parse(pool, &input, fields, 2);
 
     if (fields[1].state == NGX_CHAT_FIELD_TEXT) {
         fuzz_form_again(pool, &fields[1].value);

@@ -11,14 +11,14 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include "ngx_chat_http.h"
+#include "src/http/ngx_chat_http.h"
 #include "fuzz.h"
 
 
 /*
- * For what is static in a file above the line: the target includes the file,
- * and is linked with nginx's own parsers and pools, from its source.  What a
- * target does not call is not there.
+ * For static functions that use nginx: a target includes the source file, and
+ * is linked with parsers and pools from the source of nginx.  Functions that a
+ * target does not call are not linked.
  */
 
 
@@ -41,7 +41,7 @@ static void                      *fuzz_loc_conf[] = { &fuzz_clcf,
                                                       &fuzz_chlcf };
 
 
-/* nginx's own variables, once */
+/* creates the variables of nginx once */
 
 static ngx_inline void
 fuzz_variables(void)
@@ -79,7 +79,7 @@ fuzz_variables(void)
 }
 
 
-/* to be destroyed with its pool */
+/* the caller destroys the pool of the request */
 
 static ngx_inline ngx_http_request_t *
 fuzz_request(void)

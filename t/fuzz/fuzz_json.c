@@ -5,10 +5,10 @@
 
 
 #include "fuzz.h"
-#include "ngx_chat_json.h"
+#include "src/core/ngx_chat_json.h"
 
 
-/* a text that came in must come in again as it was, when written out */
+/* a parsed text that is encoded and parsed again is unchanged */
 
 static void
 fuzz_json_again(ngx_pool_t *pool, ngx_str_t *text)

@@ -12,7 +12,7 @@
 #define FUZZ_TAIL  "\r\n--=--"
 
 
-/* a value that has no boundary in it must come in as it was */
+/* a value without a boundary is parsed unchanged */
 
 static void
 fuzz_multipart_again(ngx_pool_t *pool, ngx_str_t *value)
@@ -36,14 +36,14 @@ fuzz_multipart_again(ngx_pool_t *pool, ngx_str_t *value)
     p = ngx_cpymem(p, value->data, value->len);
     ngx_memcpy(p, FUZZ_TAIL, sizeof(FUZZ_TAIL) - 1);
 
-    fuzz_assert(ngx_chat_text_multipart(pool, &type, &input, &field, 1, &error)
+    fuzz_assert(ngx_chat_form_multipart(pool, &type, &input, &field, 1, &error)
                 == NGX_OK
                 && field.state == NGX_CHAT_FIELD_TEXT
                 && fuzz_same(&field.value, value));
 }
 
 
-/* the first line is the Content-Type, the rest the body */
+/* the first line is the Content-Type, the rest is the body */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -61,7 +61,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     pool = ngx_create_pool(0, NULL);
 
-    rc = ngx_chat_text_multipart(pool, &type, &input, fields, 2, &error);
+    rc = ngx_chat_form_multipart(pool, &type, &input, fields, 2, &error);
 
     if (rc == NGX_OK && fields[1].state == NGX_CHAT_FIELD_TEXT) {
         fuzz_multipart_again(pool, &fields[1].value);

@@ -8,7 +8,7 @@
 #include "ngx_chat_api.c"
 
 
-/* the path of a request: ids and names are what stands in it */
+/* the path of a request: ids and names are those in the path */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -34,7 +34,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (e != NULL) {
 
-        /* behind the location's name */
+        /* after the name of the location */
 
         fuzz_assert(size >= 8 && memcmp(data, "/api/v1/", 8) == 0);
 
@@ -53,16 +53,33 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             item.data = uri.data + e->path.len;
             item.len = uri.len - e->path.len;
 
+            if (e->kind == NGX_CHAT_PATH_NAME) {
+
+                /* the name may have slashes */
+
+                item.len = ctx.name.len;
+                fuzz_assert(fuzz_same(&ctx.name, &item)
+                            && ngx_chat_unicode_lookup(&item) == NGX_OK);
+
+                p = item.data + item.len;
+                item.len = size - (p - data);
+                fuzz_assert(item.len >= e->tail.len
+                            && item.len <= e->tail.len + 1);
+                fuzz_assert(item.len == 0 || *p == '/');
+                fuzz_assert(item.len < 2
+                            || memcmp(p + 1, e->tail.data, item.len - 1)
+                               == 0);
+
+                ngx_destroy_pool(pool);
+                return 0;
+            }
+
             p = memchr(item.data, '/', item.len);
             if (p != NULL) {
                 item.len = p - item.data;
             }
 
-            if (e->kind == NGX_CHAT_PATH_NAME) {
-                fuzz_assert(fuzz_same(&ctx.name, &item)
-                            && ngx_chat_text_name(&item) == NGX_OK);
-
-            } else if (ngx_chat_text_id(&item, &id) == NGX_OK) {
+            if (ngx_chat_string_id(&item, &id) == NGX_OK) {
                 fuzz_assert(ctx.id == id && id != 0);
 
             } else {

@@ -5,14 +5,14 @@
 
 
 #include "fuzz_http.h"
-#include "ngx_chat_message.c"
+#include "src/api/ngx_chat_message.c"
 
 
 static void fuzz_query_link(ngx_http_request_t *r, ngx_str_t *target,
     uint64_t page);
 
 
-/* the first line is the path, the second the query string of a list */
+/* the first line is the path, the second is the query string of a list */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -41,7 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_assert(rc == NGX_OK || rc == NGX_HTTP_BAD_REQUEST
                 || rc == NGX_HTTP_NOT_FOUND);
-    fuzz_assert((rc == NGX_OK) == (ctx.body.len == 0));
+    fuzz_assert((rc == NGX_OK) == (ctx.response.body.len == 0));
 
     if (rc == NGX_OK) {
         fuzz_assert(list.op.limit <= 100 && list.page >= 1
@@ -59,7 +59,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 
-/* what leads to another page is a link, and means the same but for the page */
+/* a link to another page is valid and differs in the page only */
 
 static void
 fuzz_query_link(ngx_http_request_t *r, ngx_str_t *target, uint64_t page)
@@ -79,7 +79,7 @@ fuzz_query_link(ngx_http_request_t *r, ngx_str_t *target, uint64_t page)
     json = ngx_chat_json_create(r->pool);
 
     ngx_chat_json_object(json);
-    fuzz_assert(ngx_chat_message_link(r, json, "next", page) == NGX_OK);
+    fuzz_assert(ngx_chat_request_page_link(r, json, "next", page) == NGX_OK);
     ngx_chat_json_end(json);
 
     fuzz_assert(ngx_chat_json_done(json, &out) == NGX_OK
@@ -99,14 +99,14 @@ fuzz_query_link(ngx_http_request_t *r, ngx_str_t *target, uint64_t page)
     args.len = p ? (size_t) (args.data + args.len - p - 1) : 0;
     args.data = p ? p + 1 : args.data;
 
-    fuzz_assert(ngx_chat_text_form(r->pool, &args, field, 2) == NGX_OK
+    fuzz_assert(ngx_chat_form_parse(r->pool, &args, field, 2) == NGX_OK
                 && fuzz_same(&field[0].value, target));
 
     if (page == 1) {
         fuzz_assert(field[1].state == NGX_CHAT_FIELD_MISSING);
 
     } else {
-        fuzz_assert(ngx_chat_text_id(&field[1].value, &id) == NGX_OK
+        fuzz_assert(ngx_chat_string_id(&field[1].value, &id) == NGX_OK
                     && id == page);
     }
 }

@@ -5,16 +5,15 @@
 
 
 #include "fuzz.h"
-#include "ngx_chat_sql.h"
+#include "src/query/ngx_chat_query.h"
 
 #include <sanitizer/asan_interface.h>
 
 
 /*
- * Whatever the values are, a packet must say the same to the database: that is
- * read here as the database reads it, written down with "?" for each literal,
- * and compared with what harmless values give.  The literals themselves must
- * be the values that were put in.
+ * Values do not change the meaning of a packet.  The target parses a packet
+ * like the database, replaces each literal by "?", and compares the result with
+ * that of harmless values.  The literals must be the values of the job.
  */
 
 
@@ -23,7 +22,7 @@
 
 
 typedef struct {
-    u_char     *text;                         /* the statements, without */
+    u_char     *text;                         /* the statements without */
     size_t      len;                          /* their literals */
     ngx_str_t   value[FUZZ_SQL_VALUES];       /* of strings, in order */
     ngx_uint_t  n;
@@ -32,30 +31,32 @@ typedef struct {
 } fuzz_sql_packet_t;
 
 
-/* any operation, large enough for each */
+/* large enough for any job */
 
 typedef union {
-    ngx_chat_db_job_t              job;
-    ngx_chat_sql_session_t         session;
-    ngx_chat_sql_session_create_t  create;
-    ngx_chat_sql_user_t            user;
-    ngx_chat_sql_password_t        password;
-    ngx_chat_sql_users_t           users;
-    ngx_chat_sql_send_t            send;
-    ngx_chat_sql_message_t         message;
+    ngx_chat_db_job_t                job;
+    ngx_chat_query_session_t         session;
+    ngx_chat_query_session_create_t  create;
+    ngx_chat_query_user_t            user;
+    ngx_chat_query_password_t        password;
+    ngx_chat_query_users_t           users;
+    ngx_chat_query_send_t            send;
+    ngx_chat_query_message_t         message;
+    ngx_chat_query_change_t          change;
 } fuzz_sql_op_t;
 
 
 typedef struct {
-    const ngx_chat_db_class_t  *class;
+    const ngx_chat_db_type_t  *class;
 
-    /* puts two strings and a number in; what is to come of them, in order */
+    /* sets two strings and a number of a job */
     void                      (*fill)(fuzz_sql_op_t *op, ngx_str_t *one,
                                       ngx_str_t *two, uint64_t number);
 
     /*
-     * of a job: "1" and "2", the strings; "p", the first as a pattern, "n",
-     * the second, none if they are empty; "h", a hash, "t", a time
+     * expected values in order: "1" and "2", the strings; "p", the first as a
+     * pattern, "n", the second, both omitted if empty; "h", a hash; "t", a
+     * time; "e", an empty string
      */
     const char                 *values;
 } fuzz_sql_class_t;
@@ -63,7 +64,7 @@ typedef struct {
 
 static void fuzz_sql_packet(fuzz_sql_class_t *c, ngx_str_t *one,
     ngx_str_t *two, uint64_t number, ngx_uint_t n, fuzz_sql_packet_t *packet);
-static void fuzz_sql_read(ngx_chat_db_text_t *text,
+static void fuzz_sql_read(ngx_chat_db_buf_t *text,
     fuzz_sql_packet_t *packet);
 static u_char *fuzz_sql_read_string(u_char *p, u_char *last, u_char **dst);
 static u_char *fuzz_sql_read_hex(u_char *p, u_char *last, u_char **dst);
@@ -87,20 +88,23 @@ static void fuzz_sql_send(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number);
 static void fuzz_sql_message(fuzz_sql_op_t *op, ngx_str_t *one,
     ngx_str_t *two, uint64_t number);
+static void fuzz_sql_edit(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
+    uint64_t number);
 
 
 static fuzz_sql_class_t  fuzz_sql_classes[] = {
-    { &ngx_chat_sql_session_get, fuzz_sql_session, "h" },
-    { &ngx_chat_sql_session_create, fuzz_sql_create, "hh1" },
-    { &ngx_chat_sql_user_by_name, fuzz_sql_user, "1" },
-    { &ngx_chat_sql_password_set, fuzz_sql_password, "121h1" },
-    { &ngx_chat_sql_users, fuzz_sql_users, "pn" },
-    { &ngx_chat_sql_send, fuzz_sql_send, "t21" },
-    { &ngx_chat_sql_message_by_client, fuzz_sql_message, "1" }
+    { &ngx_chat_query_session_get, fuzz_sql_session, "h" },
+    { &ngx_chat_query_session_create, fuzz_sql_create, "hh1e1e11h" },
+    { &ngx_chat_query_user_by_name, fuzz_sql_user, "1212" },
+    { &ngx_chat_query_password_set, fuzz_sql_password, "121h1h11" },
+    { &ngx_chat_query_users, fuzz_sql_users, "pn" },
+    { &ngx_chat_query_send, fuzz_sql_send, "t21" },
+    { &ngx_chat_query_message_by_client, fuzz_sql_message, "21" },
+    { &ngx_chat_query_change_edit, fuzz_sql_edit, "t01t" }
 };
 
 
-/* put in everywhere; the database has no "Z" in a time */
+/* values of every job; the database has no "Z" in a time */
 
 static ngx_str_t  fuzz_sql_hash =
     ngx_string("0123456789'\\\"\0\xff\n\r\x1a;-%_$1)(/*#`xx");
@@ -111,7 +115,7 @@ static ngx_str_t  fuzz_sql_timestamp =
 static ngx_str_t  fuzz_sql_time = ngx_string("2025-12-30T07:03:02.325660");
 
 
-/* the first byte is the class, the second the number of jobs; then a line */
+/* the first byte is the class, the second the number of jobs, then a line */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -130,13 +134,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    c = &fuzz_sql_classes[data[0] % 7];
+    c = &fuzz_sql_classes[data[0] % (sizeof(fuzz_sql_classes)
+                                     / sizeof(fuzz_sql_classes[0]))];
 
     n = 1 + data[1] % ngx_min(c->class->batch, 3);
 
     if (data[1] == 0xa5 && data[2] == 0x5a) {
 
-        /* many of few bytes, as it takes long */
+        /* many jobs with short values, since this takes long */
 
         n = c->class->batch;
         size = ngx_min(size, 42);
@@ -180,10 +185,10 @@ static void
 fuzz_sql_packet(fuzz_sql_class_t *c, ngx_str_t *one, ngx_str_t *two,
     uint64_t number, ngx_uint_t n, fuzz_sql_packet_t *packet)
 {
-    ngx_uint_t           i;
-    fuzz_sql_op_t       *op;
-    ngx_chat_db_text_t   text;
-    ngx_chat_db_job_t   *jobs[FUZZ_SQL_JOBS];
+    ngx_uint_t          i;
+    fuzz_sql_op_t      *op;
+    ngx_chat_db_buf_t   text;
+    ngx_chat_db_job_t  *jobs[FUZZ_SQL_JOBS];
 
     fuzz_assert(n <= FUZZ_SQL_JOBS);
 
@@ -191,10 +196,11 @@ fuzz_sql_packet(fuzz_sql_class_t *c, ngx_str_t *one, ngx_str_t *two,
 
     for (i = 0; i < n; i++) {
         c->fill(&op[i], one, two, number + i);
+        op[i].job.type = c->class;
         jobs[i] = &op[i].job;
     }
 
-    ngx_memzero(&text, sizeof(ngx_chat_db_text_t));
+    ngx_memzero(&text, sizeof(ngx_chat_db_buf_t));
 
     c->class->build(&text, jobs, n);
     fuzz_assert(!text.error);
@@ -208,18 +214,22 @@ fuzz_sql_packet(fuzz_sql_class_t *c, ngx_str_t *one, ngx_str_t *two,
 }
 
 
-/* outside of literals there is nothing but what we have written */
+/*
+ * Splits a packet into statements and literals.  Each semicolon outside of
+ * literals must be recorded.
+ */
 
 static void
-fuzz_sql_read(ngx_chat_db_text_t *text, fuzz_sql_packet_t *packet)
+fuzz_sql_read(ngx_chat_db_buf_t *text, fuzz_sql_packet_t *packet)
 {
     u_char      *p, *last, *dst;
     size_t       size;
     ngx_str_t   *value;
+    ngx_uint_t   n;
 
     size = text->pos - text->start;
 
-    /* what is read is never longer than what is written */
+    /* the parsed text is never longer than the packet */
 
     packet->memory = malloc(2 * size);
     packet->text = packet->memory;
@@ -228,6 +238,7 @@ fuzz_sql_read(ngx_chat_db_text_t *text, fuzz_sql_packet_t *packet)
 
     dst = packet->memory + size;
     last = text->pos;
+    n = 0;
 
     for (p = text->start; p < last; /* void */ ) {
 
@@ -249,12 +260,19 @@ fuzz_sql_read(ngx_chat_db_text_t *text, fuzz_sql_packet_t *packet)
         fuzz_assert(*p >= ' ' && *p < 0x7f && *p != '"' && *p != '\\'
                     && *p != '#' && *p != '$');
 
+        if (*p == ';') {
+            fuzz_assert(n < text->nends
+                        && text->ends[n++] == (uint32_t) (p - text->start));
+        }
+
         packet->text[packet->len++] = *p++;
     }
+
+    fuzz_assert(n == text->nends);
 }
 
 
-/* behind the quote that closes; a doubled one would go on, and is not ours */
+/* returns the end of a literal; the builder never doubles quotes */
 
 static u_char *
 fuzz_sql_read_string(u_char *p, u_char *last, u_char **dst)
@@ -314,13 +332,13 @@ fuzz_sql_read_hex(u_char *p, u_char *last, u_char **dst)
 }
 
 
-/* takes those out that do not come of a value, as harmless ones show */
+/* removes constant literals, which harmless values reveal */
 
 static void
 fuzz_sql_constants(fuzz_sql_packet_t *packet, fuzz_sql_packet_t *plain)
 {
-    ngx_str_t   *value;
-    ngx_uint_t   i, n;
+    ngx_str_t  *value;
+    ngx_uint_t  i, n;
 
     ngx_str_t    x = ngx_string("x");
     ngx_str_t    pattern = ngx_string("x%");
@@ -346,7 +364,7 @@ fuzz_sql_constants(fuzz_sql_packet_t *packet, fuzz_sql_packet_t *plain)
 }
 
 
-/* compares from the value i on; the one behind */
+/* compares values from the value i on, returns the next index */
 
 static ngx_uint_t
 fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet, ngx_uint_t i,
@@ -380,8 +398,16 @@ fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet, ngx_uint_t i,
             fuzz_assert(fuzz_sql_pattern(value, one));
             break;
 
+        case '0':
+            fuzz_assert(value->len == 0);
+            break;
+
         case 'h':
             fuzz_assert(fuzz_same(value, &fuzz_sql_hash));
+            break;
+
+        case 'e':
+            fuzz_assert(value->len == 0);
             break;
 
         default:
@@ -393,7 +419,7 @@ fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet, ngx_uint_t i,
 }
 
 
-/* does it match what begins with the text, and nothing else? */
+/* whether the pattern matches exactly values that begin with the text */
 
 static ngx_uint_t
 fuzz_sql_pattern(ngx_str_t *pattern, ngx_str_t *text)
@@ -427,7 +453,8 @@ static void
 fuzz_sql_session(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number)
 {
-    ngx_memcpy(op->session.hash, fuzz_sql_hash.data, NGX_CHAT_HASH_LEN);
+    op->session.hashes = (ngx_chat_hash_t *) fuzz_sql_hash.data;
+    op->session.n = 1;
 }
 
 
@@ -437,9 +464,13 @@ fuzz_sql_create(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
 {
     ngx_memcpy(op->create.hash, fuzz_sql_hash.data, NGX_CHAT_HASH_LEN);
 
+    op->create.replaced = (ngx_chat_hash_t *) fuzz_sql_hash.data;
+    op->create.nreplaced = 1;
     op->create.user_id = (uint32_t) number;
     op->create.expires = (time_t) (number >> 1);
     op->create.password = *one;
+    op->create.address = *one;
+    op->create.agent = *one;
 }
 
 
@@ -447,7 +478,9 @@ static void
 fuzz_sql_user(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number)
 {
-    op->user.name = *one;
+    op->user.name.n = 2;
+    op->user.name.text[0] = *one;
+    op->user.name.text[1] = *two;
 }
 
 
@@ -469,8 +502,10 @@ fuzz_sql_users(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     uint64_t number)
 {
     op->users.except = (uint32_t) number;
-    op->users.search = *one;
-    op->users.after = *two;
+    op->users.search.n = (one->len != 0);
+    op->users.search.text[0] = *one;
+    op->users.after.n = (two->len != 0);
+    op->users.after.text[0] = *two;
     op->users.limit = 1 + number % 100;
 }
 
@@ -484,6 +519,7 @@ fuzz_sql_send(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
     op->send.message.timestamp = fuzz_sql_timestamp;
     op->send.message.body = *one;
     op->send.client_id = *two;
+    op->send.message.reply_to = number & 1;
 }
 
 
@@ -493,13 +529,26 @@ fuzz_sql_message(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
 {
     op->message.sender_id = (uint32_t) number;
     op->message.client_id = *one;
+    op->message.body = *two;
 }
 
 
-/* as the database layer's, but never a byte more than is asked for */
+static void
+fuzz_sql_edit(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
+    uint64_t number)
+{
+    op->change.id = number;
+    op->change.sender_id = (uint32_t) number;
+    op->change.recipient_id = (uint32_t) (number >> 32);
+    op->change.time = fuzz_sql_time;
+    op->change.body = *one;
+}
+
+
+/* like the original, but with room for the requested bytes only */
 
 ngx_int_t
-ngx_chat_db_text_reserve(ngx_chat_db_text_t *text, size_t size)
+ngx_chat_db_buf_reserve(ngx_chat_db_buf_t *text, size_t size)
 {
     size_t  used, room;
 

@@ -10,14 +10,15 @@
 
 
 /*
- * Names, client ids, ids and the texts themselves: each verdict is compared
- * with one that was found in another way.
+ * Names, client ids, ids and texts: each result is compared with that of
+ * another implementation.
  */
 
 
 static size_t fuzz_text_characters(ngx_str_t *text);
 static void fuzz_text_trimmed(ngx_str_t *text);
 static void fuzz_text_name(ngx_str_t *text, size_t n);
+static void fuzz_text_forms(ngx_str_t *text, size_t n);
 static void fuzz_text_client_id(ngx_str_t *text);
 static void fuzz_text_id(ngx_str_t *text);
 
@@ -32,13 +33,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     n = fuzz_text_characters(&text);
 
-    fuzz_assert((ngx_chat_text_utf8(&text) == NGX_OK) == (n != (size_t) -1));
+    fuzz_assert((ngx_chat_string_utf8(&text) == NGX_OK) == (n != (size_t) -1));
 
     if (n != (size_t) -1) {
-        fuzz_assert(ngx_chat_text_length(&text) == n);
+        fuzz_assert(ngx_chat_string_length(&text) == n);
     }
 
     fuzz_text_name(&text, n);
+    fuzz_text_forms(&text, n);
     fuzz_text_client_id(&text);
     fuzz_text_id(&text);
     fuzz_text_trimmed(&text);
@@ -49,7 +51,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 
-/* by the table of RFC 3629, section 4; (size_t) -1: not UTF-8 */
+/* by the table of RFC 3629, section 4; (size_t) -1 for invalid UTF-8 */
 
 static size_t
 fuzz_text_characters(ngx_str_t *text)
@@ -102,7 +104,7 @@ fuzz_text_characters(ngx_str_t *text)
 }
 
 
-/* a part of the text, of which nothing more can be trimmed */
+/* a trimmed text is a part of the text and is trimmed completely */
 
 static void
 fuzz_text_trimmed(ngx_str_t *text)
@@ -110,13 +112,13 @@ fuzz_text_trimmed(ngx_str_t *text)
     ngx_str_t  once, twice;
 
     once = *text;
-    ngx_chat_text_trim(&once);
+    ngx_chat_string_trim(&once);
 
     fuzz_assert(once.data >= text->data
                 && once.data + once.len <= text->data + text->len);
 
     twice = once;
-    ngx_chat_text_trim(&twice);
+    ngx_chat_string_trim(&twice);
 
     fuzz_assert(fuzz_same(&once, &twice));
 
@@ -132,7 +134,7 @@ fuzz_text_trimmed(ngx_str_t *text)
 }
 
 
-/* of ASCII exactly; of what is beyond it the length at least */
+/* the exact result for ASCII, the length for other texts */
 
 static void
 fuzz_text_name(ngx_str_t *text, size_t n)
@@ -154,11 +156,67 @@ fuzz_text_name(ngx_str_t *text, size_t n)
     }
 
     if (ascii) {
-        fuzz_assert((ngx_chat_text_name(text) == NGX_OK) == good);
+        good &= !(text->len <= 2 && memcmp(text->data, "..", text->len) == 0);
+        fuzz_assert((ngx_chat_unicode_name(text) == NGX_OK) == good);
 
-    } else if (ngx_chat_text_name(text) == NGX_OK) {
+    } else if (ngx_chat_unicode_name(text) == NGX_OK) {
         fuzz_assert(good);
     }
+
+    if (ngx_chat_unicode_name(text) == NGX_OK) {
+        fuzz_assert(ngx_chat_unicode_lookup(text) == NGX_OK
+                    && !ngx_chat_unicode_blank(text));
+    }
+}
+
+
+/*
+ * Forms are valid and unique, and have the same forms; a spelling has the key
+ * of its normal form.
+ */
+
+static void
+fuzz_text_forms(ngx_str_t *text, size_t n)
+{
+    u_char            keys[2][NGX_CHAT_NAME_SIZE];
+    ngx_str_t         one, two;
+    ngx_uint_t        i, k;
+    ngx_pool_t       *pool;
+    ngx_chat_forms_t  forms, again;
+
+    ngx_chat_unicode_key(text, keys[0], NGX_CHAT_NAME_SIZE, &one);
+
+    pool = ngx_create_pool(1024, NULL);
+
+    if (ngx_chat_unicode_name_forms(pool, text, 1, &forms) != NGX_OK) {
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    fuzz_assert(n != (size_t) -1 && forms.n >= 1
+                && forms.n <= NGX_CHAT_UNICODE_FORMS && forms.nfc < forms.n);
+
+    for (i = 0; i < forms.n; i++) {
+        fuzz_assert(forms.text[i].len
+                    && ngx_chat_string_utf8(&forms.text[i]) == NGX_OK);
+
+        for (k = 0; k < i; k++) {
+            fuzz_assert(!fuzz_same(&forms.text[i], &forms.text[k]));
+        }
+
+        ngx_chat_unicode_key(&forms.text[i], keys[1], NGX_CHAT_NAME_SIZE,
+                             &two);
+        fuzz_assert(fuzz_same(&one, &two));
+
+        if (i && ngx_chat_unicode_name_forms(pool, &forms.text[i], 1, &again)
+                 == NGX_OK)
+        {
+            fuzz_assert(fuzz_same(&forms.text[forms.nfc],
+                                  &again.text[again.nfc]));
+        }
+    }
+
+    ngx_destroy_pool(pool);
 }
 
 
@@ -174,11 +232,11 @@ fuzz_text_client_id(ngx_str_t *text)
         good &= (text->data[i] > 0x20 && text->data[i] < 0x7f);
     }
 
-    fuzz_assert((ngx_chat_text_client_id(text) == NGX_OK) == good);
+    fuzz_assert((ngx_chat_string_client_id(text) == NGX_OK) == good);
 }
 
 
-/* written out again it is the same, but for leading zeros */
+/* a parsed id is the text without leading zeros */
 
 static void
 fuzz_text_id(ngx_str_t *text)
@@ -193,7 +251,7 @@ fuzz_text_id(ngx_str_t *text)
         /* void */
     }
 
-    if (ngx_chat_text_id(text, &id) == NGX_OK) {
+    if (ngx_chat_string_id(text, &id) == NGX_OK) {
         len = snprintf(number, sizeof(number), "%" PRIu64, id);
 
         fuzz_assert(id != 0 && (size_t) len == text->len - zeros
@@ -201,7 +259,7 @@ fuzz_text_id(ngx_str_t *text)
         return;
     }
 
-    /* refused: nineteen digits always are an id */
+    /* rejected: up to nineteen digits are always an id */
 
     good = (text->len > zeros && text->len - zeros < 20);
 

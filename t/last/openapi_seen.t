@@ -3,8 +3,8 @@
 # Copyright (C) ngx_chat contributors
 #
 # After all of t/*.t: each answer that docs/openapi.yaml has was given to some
-# request, or is one that no test can cause.
-
+# Runs after all of t/*.t: each response in docs/openapi.yaml was returned to a
+# request, or no test can cause it.
 use strict;
 use warnings;
 
@@ -15,12 +15,12 @@ use Test::More;
 
 my $file = $ENV{CHAT_TEST_SEEN};
 
-plan(skip_all => 'only after all others') unless defined $file;
+plan(skip_all => 'runs only after all other tests') unless defined $file;
 
-# "METHOD path code" to the reason
+# "METHOD path status" and the reason
 
 my @unseen = (
-    [qr{^OPTIONS .* 500$} => 'these need nothing but memory'],
+    [qr{^OPTIONS .* 500$} => 'fails only without memory'],
     [qr{^\w+ /api/v1/ 500$} => 'as above'],
     [qr{^(GET|HEAD) /api/v1/session/ 500$} => 'as above'],
     [qr{^(GET|HEAD) /login/ 500$} => 'as above'],
@@ -43,10 +43,11 @@ for my $op (operations()) {
         }
 
         ok($seen{$what} && !$reason, "$what was seen")
-            or diag($reason ? "no longer true: $reason->[1]" : 'by no test');
+            or diag($reason ? "this reason no longer holds: $reason->[1]"
+                            : 'no test causes it');
     }
 }
 
-is(join(' ', keys %unused), '', 'each reason is for something');
+is(join(' ', keys %unused), '', 'each reason applies');
 
 done_testing();

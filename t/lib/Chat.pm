@@ -4,33 +4,36 @@
 
 package Chat;
 
-# What the tests of t/*.t share: tables with four people in them, the
-# configuration of nginx.conf.example, sections of their own for Test::Nginx,
-# and a client for scenarios of several steps.
+# Common parts of t/*.t: tables with four users, the configuration of
+# nginx.conf.example, additional sections for Test::Nginx, and a client for
+# scenarios with several steps.
 #
-# A block starts its own nginx, with these tables: people u1 to u4 with the ids
-# 1 to 4, the password "correct horse", and one session each.  Beyond those of
-# Test::Nginx a block may have these sections:
+# A block starts its own nginx with these tables: users u1 to u4 with the ids
+# 1 to 4, the password "correct horse", and one session each.  A block may have
+# these sections besides those of Test::Nginx:
 #
 #   given     Perl, run before nginx starts: message(...), sql(...)
 #   http, server, api
 #             more directives for http {}, server {}, location /api/v1/
 #   change    Perl, run with all of the configuration in $_
 #   workers   instead of 2
-#   as        whose session goes along: a cookie
+#   as        user whose session is sent as a cookie
 #   type      Content-Type: json, form, multipart, or written out
 #   json      the expected body, compared by value; "<time>" matches any
-#             timestamp and "<text>" any string that is not empty
+#             timestamp and "<text>" any non-empty string
 #   bodies    the texts of the messages in {"results": [...]}, in order
-#   then      Perl, run after the response, with nginx still there
+#   then      Perl, run after the response, while nginx runs
 #   undescribed
-#             why answers are not as docs/openapi.yaml has them, against which
-#             those to "request" and to every client are held
+#             the reason why responses differ from docs/openapi.yaml, with which
+#             all other responses are compared
 #
-# A block of no_error_log "[alert]" unless it says something else.
+# A block has no_error_log "[alert]" by default.
 
 use strict;
 use warnings;
+
+# another encoder, if installed, writes 1e9 as 1000000000.0
+BEGIN { $ENV{MOJO_NO_JSON_XS} = 1 }
 
 use Chat::OpenAPI;
 use Cwd qw(abs_path);
@@ -48,13 +51,14 @@ use Time::HiRes ();
 
 our @EXPORT = qw(
     sql connect_db message token add_session set_password
-    api request web_socket event_source long_poll wait_until settle texts
-    close_all multipart master_pid worker_pids error_log url answered
+    api request web_socket event_source long_poll wait_until promptly settle
+    texts close_all multipart master_pid worker_pids stop_worker error_log url
+    answered
 );
 
 
-# run_perl BLOCK, SECTION: here, where it sees none of the variables below; "no
-# strict" lets it see those that a test declares by "our"
+# run_perl BLOCK, SECTION: runs it without access to the variables below; "no
+# strict" gives access to "our" variables of the test
 
 sub run_perl {
     my ($block, $section) = @_;
@@ -68,7 +72,7 @@ sub run_perl {
 
 our $Password = 'correct horse';
 
-# the same by yescrypt at its default cost, computed once for all runs
+# its yescrypt hash with the default cost, computed once
 my $Hash = '$y$j9T$fJn1I5lsjBzZkyWHNPHbX1$'
            . 'oiq9nB3CiNJVNWbK.rwHWzBzH3yzlnKR3.cq.PBI2o6';
 
@@ -91,7 +95,7 @@ sub need {
 }
 
 
-# connect_db: a connection of its own, as the owner of the tables
+# connect_db: returns a new connection as the owner of the tables
 
 sub connect_db {
     my $db = DBI->connect(
@@ -103,14 +107,14 @@ sub connect_db {
             RaiseError => 1,
             PrintError => 0,
 
-            # a statement that nginx keeps waiting shall fail, not hang
+            # a statement that waits for nginx fails after this time
             mariadb_init_command =>
                 "SET time_zone = '+00:00', lock_wait_timeout = 10,"
                 . ' innodb_lock_wait_timeout = 10',
         }
     );
 
-    # as the module's own
+    # like the module's connections
     $db->do('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
 
     return $db;
@@ -118,12 +122,13 @@ sub connect_db {
 
 my ($Db, $Response, @Answers);
 
-# sql STATEMENT, VALUES: all fields of all rows; in scalar context the first
+# sql STATEMENT, VALUES: returns all fields of all rows, the first one in scalar
+# context
 
 sub sql {
     my ($statement, @values) = @_;
 
-    # the server may have been started anew
+    # the server may have been restarted
     $Db = connect_db() if !$Db->ping;
 
     my $sth = $Db->prepare($statement);
@@ -138,7 +143,7 @@ sub sql {
 
 
 # The tables come from schema.sql, never from the module under test.  The
-# grants of the module's account are by name and outlive the tables.
+# privileges of the module's account refer to names and outlive the tables.
 
 sub create_tables {
     my $name = need('TEST_NGINX_CHAT_DB');
@@ -171,7 +176,7 @@ sub reset_tables {
     $Db = connect_db() if !$Db->ping;
     $Db->begin_work;
     sql("DELETE FROM $_")
-        for qw(chat_epoch chat_writing chat_session chat_conversation
+        for qw(chat_writing chat_session chat_conversation
                chat_message chat_user);
 
     for my $id (1 .. 4) {
@@ -182,12 +187,12 @@ sub reset_tables {
 
     $Db->commit;
 
-    # ids are known to the tests
+    # tests rely on the ids
     sql("ALTER TABLE $_ AUTO_INCREMENT = 1") for qw(chat_message chat_user);
 }
 
 
-# token NAME: the token of NAME's session, 43 characters as the module's own
+# token NAME: returns the token of NAME's session, with 43 characters
 
 sub token {
     my ($name) = @_;
@@ -218,7 +223,8 @@ sub set_password {
 }
 
 
-# message FROM => TO, BODY: its id.  All have the same time, as order is by id.
+# message FROM => TO, BODY: stores a message and returns its id.  All have the
+# same time, since ids determine the order.
 
 sub message {
     my ($from, $to, $body) = @_;
@@ -250,14 +256,14 @@ sub message {
 
 # --- configuration ---------------------------------------------------------
 
-# example: what nginx.conf.example has for http {} and for server {}, with the
-# places of this machine.  A line that is no longer found there is an error.
+# example: returns the parts of nginx.conf.example for http {} and server {},
+# with the paths of this machine.  A missing line is an error.
 
 sub example {
     my $text = read_file("$Top/nginx.conf.example");
 
     my ($http) = $text =~ /^( {4}# chat: the database.*?)^ {4}server \{/ms;
-    my ($server) = $text =~ /^( {8}# chat: what a limit.*?)^ {4}\}$/ms;
+    my ($server) = $text =~ /^( {8}# chat: response of the.*?)^ {4}\}$/ms;
     die "nginx.conf.example is not as expected\n"
         unless defined $http && defined $server;
 
@@ -291,7 +297,7 @@ sub configure {
     }
 
     if (defined $block->change) {
-        # one text, so that a change need not know the part it is in
+        # as one text, so that a change does not depend on the part
         local $_ = "$http\0$server";
         run_perl($block, 'change');
         ($http, $server) = split /\0/;
@@ -382,8 +388,8 @@ sub check {
 }
 
 
-# answered METHOD, TARGET, CODE, [NAME => VALUE, ...], BODY: it is looked at
-# when the block is done, since that takes time
+# answered METHOD, TARGET, CODE, [NAME => VALUE, ...], BODY: records a response,
+# which is checked after the block, since that takes time
 
 sub answered {
     push @Answers, [@_];
@@ -411,7 +417,7 @@ sub hold_answers {
 }
 
 
-# the response whose body is being checked: Test::Nginx tells the body alone
+# the response whose body is checked; Test::Nginx passes the body only
 
 {
     no warnings 'redefine';
@@ -425,10 +431,15 @@ sub hold_answers {
 
         return @parsed;
     };
+
+    # Test::Nginx would run ps(1) several times for each block
+    *Test::Nginx::Util::is_defunct = sub {
+        return (eval { read_file("/proc/$_[0]/stat") } // ') X') =~ /\) [ZX] /;
+    };
 }
 
 
-# request_line BLOCK, N: method and target of its request N
+# request_line BLOCK, N: returns method and target of its request N
 
 sub request_line {
     my ($block, $n) = @_;
@@ -441,7 +452,7 @@ sub request_line {
 }
 
 
-# fill_in GOT, EXPECTED: what a placeholder matches takes its place
+# fill_in GOT, EXPECTED: replaces the data that placeholders match
 
 sub fill_in {
     my ($got, undef) = @_;
@@ -461,7 +472,7 @@ sub fill_in {
 }
 
 
-# texts RESULTS: the bodies of messages
+# texts RESULTS: returns the bodies of the messages
 
 sub texts {
     my ($results) = @_;
@@ -470,7 +481,7 @@ sub texts {
 }
 
 
-# multipart NAME => VALUE, ...: a body for the type "multipart"
+# multipart NAME => VALUE, ...: returns a body for the type "multipart"
 
 sub multipart {
     my (@fields) = @_;
@@ -489,15 +500,15 @@ sub multipart {
 
 # --- a client --------------------------------------------------------------
 
-# A connection for each request, so that all workers get some; and no cookies but
-# those a test sends, or '' would be whoever has logged in last.
+# Each request has a connection, so that all workers get some.  The client sends
+# only the cookies of the test; otherwise '' would be the last user to log in.
 
 my $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0,
-                                 connect_timeout => 5, request_timeout => 20,
-                                 inactivity_timeout => 30);
+                                 connect_timeout => 5, request_timeout => 60,
+                                 inactivity_timeout => 60);
 $Agent->cookie_jar->ignore(sub { 1 });
 
-# Whatever agent asks, those of the tests too: whole answers are looked at.
+# Responses to all agents are checked, including those of the tests.
 
 {
     no warnings 'redefine';
@@ -529,7 +540,7 @@ sub finished {
 }
 
 
-# where requests go, if not to the nginx of Test::Nginx
+# the address of requests, if not the nginx of Test::Nginx
 our $Address;
 
 sub url {
@@ -539,7 +550,7 @@ sub url {
 }
 
 
-# headers WHO, HEADERS: with WHO's session, unless WHO is ''
+# headers USER, HEADERS: adds the session of USER, unless USER is ''
 
 sub headers {
     my ($who, %headers) = @_;
@@ -550,8 +561,8 @@ sub headers {
 }
 
 
-# request WHO, METHOD => PATH, [{ JSON }, [HEADER => VALUE, ...]]: a promise of
-# the response
+# request USER, METHOD => PATH, [{ JSON }, [HEADER => VALUE, ...]]: returns a
+# promise of the response
 
 sub request {
     my ($who, $method, $path, $json, %headers) = @_;
@@ -563,7 +574,7 @@ sub request {
 }
 
 
-# api ...: the response itself (code, json, body, headers)
+# api ...: the same, returns the response (code, json, body, headers)
 
 sub api {
     my ($who, $method, $path, $json, %headers) = @_;
@@ -575,13 +586,13 @@ sub api {
 }
 
 
-# wait_until { CONDITION } or wait_until(sub { CONDITION }, SECONDS): whether it
-# came true in time
+# wait_until { CONDITION } or wait_until(sub { CONDITION }, SECONDS): returns
+# whether it becomes true in time; the default suffices for a busy machine
 
 sub wait_until(&;$) {
     my ($condition, $seconds) = @_;
 
-    my $end = Time::HiRes::time() + ($seconds // 15);
+    my $end = Time::HiRes::time() + ($seconds // 60);
 
     until ($condition->()) {
         return 0 if Time::HiRes::time() > $end;
@@ -593,7 +604,26 @@ sub wait_until(&;$) {
 }
 
 
-# settle [SECONDS]: time for what should not happen
+# promptly { STEPS } SECONDS: repeats STEPS until they take less than SECONDS,
+# for a result that is only valid for a short time; returns the last result
+
+sub promptly(&$) {
+    my ($steps, $seconds) = @_;
+
+    my $result;
+
+    for (1 .. 20) {
+        my $begin = Time::HiRes::time();
+
+        $result = $steps->();
+        last if Time::HiRes::time() - $begin < $seconds;
+    }
+
+    return $result;
+}
+
+
+# settle [SECONDS]: waits, for effects that are not expected
 
 sub settle {
     my ($seconds) = @_;
@@ -610,15 +640,15 @@ sub go_on {
 }
 
 
-# web_socket WHO, [path => ..., headers => { ... }]: a WebSocket, as a hash with
-# "code" of the handshake, "frames" so far, "closed" once it is
+# web_socket USER, [path => ..., headers => { ... }]: returns a hash with "code"
+# of the handshake, "frames" so far, and "closed" at its end
 
 sub web_socket {
     my ($who, %option) = @_;
 
     my $socket = { frames => [] };
 
-    # one agent each: it ends with its socket
+    # each socket has an agent, which ends with it
     my $agent = $socket->{agent} =
         Mojo::UserAgent->new(inactivity_timeout => 0, connect_timeout => 5);
 
@@ -642,8 +672,8 @@ sub web_socket {
 }
 
 
-# stream WHO, HEADERS: a GET of /ws whose answer may never end, as a hash with
-# "code", "text" so far, "closed"
+# stream USER, HEADERS: sends GET /ws, whose response may never end; returns a
+# hash with "code", "text" so far, and "closed" at its end
 
 sub stream {
     my ($who, %headers) = @_;
@@ -680,7 +710,7 @@ sub stream {
 }
 
 
-# close_all STREAMS AND SOCKETS: their clients leave
+# close_all STREAMS AND SOCKETS: disconnects their clients
 
 sub close_all {
     delete $_->{agent} for @_;
@@ -688,7 +718,7 @@ sub close_all {
 }
 
 
-# event_source WHO, HEADERS: waits until it is open or refused
+# event_source USER, HEADERS: waits until it is open or rejected
 
 sub event_source {
     my ($who, %headers) = @_;
@@ -700,14 +730,14 @@ sub event_source {
 }
 
 
-# long_poll WHO, HEADERS: returns at once; the answer comes with a message
+# long_poll USER, HEADERS: returns at once; the response comes with a message
 
 sub long_poll {
     my ($who, %headers) = @_;
 
     my $stream = stream($who, %headers);
 
-    # nchan says nothing until there is a message: let it get the request
+    # nchan sends no data before a message, so wait until it has the request
     settle();
 
     return $stream;
@@ -729,6 +759,18 @@ sub worker_pids {
 }
 
 
+# stop_worker PID: returns when it has stopped.  Before that, a new connection
+# may wake up only this worker and wait for it.
+
+sub stop_worker {
+    my ($pid) = @_;
+
+    kill STOP => $pid;
+    wait_until { read_file("/proc/$pid/stat") =~ /\) T / }
+        or die "process $pid does not stop\n";
+}
+
+
 sub error_log {
     return read_file("$ServRoot/logs/error.log");
 }
@@ -736,7 +778,7 @@ sub error_log {
 
 # --- beginning -------------------------------------------------------------
 
-# a busy machine is no fault
+# more time on a busy machine
 timeout(10);
 
 no_root_location();
@@ -745,7 +787,7 @@ master_on();
 log_level('info');
 worker_connections(1024);
 
-# on loopback alone
+# loopback only
 $ENV{TEST_NGINX_STREAM_PORT} //= $Port + 1;
 server_port_for_client($Port);
 server_port("127.0.0.1:$Port");

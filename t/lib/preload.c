@@ -15,20 +15,20 @@
 
 
 /*
- * Loaded before a nginx that nobody debugs (LD_PRELOAD): a process that dies of
- * a fault of its own leaves the calls that led there in $BACKTRACE/PID.  With
- * $FILL what a configuration had is filled when nginx frees it, and not used
- * again, so that nobody who goes on reading it finds what was there.
+ * Loaded into an nginx without a debugger (LD_PRELOAD): a crashing process
+ * writes its stack trace to $BACKTRACE/PID.  With $FILL, the memory of a
+ * configuration is overwritten when nginx frees it, and is not reused, so that
+ * later reads do not find the old data.
  */
 
 #define FRAMES     64
 
-/* NGX_CYCLE_POOL_SIZE, and what malloc adds */
+/* NGX_CYCLE_POOL_SIZE, and the overhead of malloc() */
 #define POOL_SIZE  16384
 #define POOL_MORE  32
 
 
-/* glibc's, which ours is found before */
+/* the function of glibc, which free() below replaces */
 extern void __libc_free(void *p);
 
 static void died(int signo);
@@ -70,7 +70,7 @@ died(int signo)
     n = backtrace(frames, FRAMES);
     backtrace_symbols_fd(frames, n, fd);
 
-    /* its action is the default one by now */
+    /* the signal has its default action again */
 
     raise(signo);
 }
@@ -93,7 +93,7 @@ begin(void)
 
     snprintf(folder, sizeof(folder), "%s", getenv("BACKTRACE"));
 
-    /* the first call loads a library, which is nothing for a handler */
+    /* the first call loads a library, which a signal handler must not do */
 
     (void) backtrace(&frame, 1);
 

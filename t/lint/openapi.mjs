@@ -3,9 +3,9 @@
  */
 
 /*
- * openapi.mjs openapi.yaml ngx_chat_api.c: the description is valid, strict,
- * complete in itself, and has the routes that there are.  Whether it is true
- * the tests tell.
+ * openapi.mjs openapi.yaml ngx_chat_api.c: checks that the description is valid
+ * and strict, has no unused parts, and contains the routes of the module.  The
+ * tests compare it with responses.
  */
 
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import Ajv from 'ajv/dist/2020.js';
 
 const [file, routes] = process.argv.slice(2);
-const methods = ['get', 'post', 'delete', 'head', 'options'];
+const methods = ['get', 'post', 'put', 'patch', 'delete', 'head', 'options'];
 let faults = 0;
 
 
@@ -39,7 +39,7 @@ const operations = paths.flatMap(([path, item]) => methods
   .map((method) => ({ path, item, method, operation: item[method] })));
 
 
-// ---- schemas: strict, so that no keyword is misspelt; their examples fit
+// ---- schemas: strict, to detect misspelt keywords; with valid examples
 
 const ajv = new Ajv({ strict: true, allErrors: true, allowUnionTypes: true,
                       strictRequired: true, validateFormats: false,
@@ -48,7 +48,7 @@ const ajv = new Ajv({ strict: true, allErrors: true, allowUnionTypes: true,
 ajv.addSchema({ $id: 'doc', ...doc }, 'doc', false, false);
 ajv.addVocabulary(Object.keys(doc));
 
-/* Calls back with each schema below `node`, and where it is. */
+/* Calls `call` with each schema below `node` and its path. */
 function schemas(node, where, call) {
   if (typeof node !== 'object' || node === null) {
     return;
@@ -66,14 +66,14 @@ function schemas(node, where, call) {
   }
 }
 
-/* Objects of answers have the members that are named, and no other. */
+/* Objects in responses have no other members. */
 function open(schema, where) {
   if (typeof schema !== 'object' || schema === null) {
     return;
   }
 
   if (schema.type === 'object' && schema.additionalProperties !== false) {
-    fault(`${where} takes any property`);
+    fault(`${where} allows other properties`);
   }
 
   for (const [key, value] of Object.entries(schema)) {
@@ -87,7 +87,7 @@ schemas(doc, '#', (schema, where) => {
 
     for (const example of schema.examples ?? []) {
       if (!validate(example)) {
-        fault(`an example of ${where} ${ajv.errorsText(validate.errors)}`);
+        fault(`an example of ${where}: ${ajv.errorsText(validate.errors)}`);
       }
     }
 
@@ -95,14 +95,14 @@ schemas(doc, '#', (schema, where) => {
     fault(`${where}: ${error.message}`);
   }
 
-  // what is sent may have more fields
+  // requests may have other fields
   if (!/\/(New\w+|LogInForm)$/.test(where)) {
     open(schema, where);
   }
 });
 
 
-// ---- what there is, is used, and once
+// ---- components are used, ids are unique
 
 const text = JSON.stringify(doc);
 
@@ -112,9 +112,9 @@ for (const [kind, all] of Object.entries(doc.components)) {
       ? doc.security.some((scheme) => name in scheme)
       : text.includes(`"#/components/${kind}/${name}"`);
 
-    // for what no operation has; named in the text
+    // the text may mention a component that no operation uses
     if (!used && !doc.info.description.includes(`\`${name}\``)) {
-      fault(`nothing refers to ${kind} ${name}`);
+      fault(`${kind} ${name} is unused`);
     }
   }
 }
@@ -127,11 +127,11 @@ for (const { path, method, item, operation } of operations) {
   const { operationId, tags: [tag, ...more] = [], responses } = operation;
 
   if (!operationId || ids.filter((id) => id === operationId).length > 1) {
-    fault(`${where} has no operationId of its own`);
+    fault(`${where} has no unique operationId`);
   }
 
   if (!tags.includes(tag) || more.length > 0) {
-    fault(`${where} has not one of the tags`);
+    fault(`${where} must have one of the tags`);
   }
 
   // HEAD is GET without a body
@@ -141,11 +141,11 @@ for (const { path, method, item, operation } of operations) {
     if (JSON.stringify([parameters, ofGet])
         !== JSON.stringify([operation.parameters, responses]))
     {
-      fault(`${where} is not as GET`);
+      fault(`${where} differs from GET`);
     }
   }
 
-  // as the template of the path
+  // the parameters of the path
   const names = [...item.parameters ?? [], ...operation.parameters ?? []]
     .map(({ $ref, ...own }) => $ref
       ? doc.components.parameters[$ref.split('/').at(-1)] : own)
@@ -163,23 +163,25 @@ for (const { path, method, item, operation } of operations) {
 // ---- the routes of the module, and their methods
 
 const rows = [...readFileSync(routes, 'utf8').matchAll(
-  /\{ ngx_string\("(.*)"\), ngx_(?:null_string|string\("(.*)"\)), NGX_CHAT_PATH_(\w+),\s+NGX_CHAT_REQUEST_\w+,\s+([^}]*?)ngx_string\("([A-Z, ]+)"\),\s+ngx_string\("(.*)"\)/g)]
-  .map(([, path, tail = '', kind, steps, allow, title]) => {
-    const item = { PLAIN: '', ID: '{id}/', NAME: `{name}/${tail}` }[kind];
-    const [get, post, del] = steps.split(',').map((step) => step.trim());
+  /\{ (\.path = ngx_string\([^}]*)\}/g)].map(([, row]) => {
+  const value = (name) => row.match(new RegExp(
+    `\\.${name} = (?:ngx_string\\()?"?([^",)]*(?:, [^",)]+)*)`))?.[1];
 
-    return {
-      path: `/api/v1/${path}${item}`,
-      allow,
-      title,
-      methods: ['options', ...get === 'NULL' ? [] : ['get', 'head'],
-                ...post === 'NULL' ? [] : ['post'],
-                ...del === 'NULL' ? [] : ['delete']].sort().join(),
-    };
-  });
+  const item = { undefined: '', NGX_CHAT_PATH_ID: '{id}/',
+                 NGX_CHAT_PATH_NAME: `{name}/${value('tail') ?? ''}` }[value('kind')];
+  const handled = ['get', 'post', 'put', 'patch', 'delete'].filter(value);
+  const allowed = [...handled, ...value('get') ? ['head'] : [], 'options'];
+
+  return {
+    path: `/api/v1/${value('path')}${item}`,
+    allow: allowed.join(', ').toUpperCase(),
+    title: value('title'),
+    methods: allowed.sort().join(),
+  };
+});
 
 if (rows.length < 9) {
-  fault(`${routes} has no table of routes any more`);
+  fault(`${routes} has no routing table`);
 }
 
 for (const { path, allow, title, methods: wanted } of rows) {
@@ -191,17 +193,17 @@ for (const { path, allow, title, methods: wanted } of rows) {
   }
 
   if (item?.['x-allow'] !== allow) {
-    fault(`${path} has not the x-allow "${allow}"`);
+    fault(`${path} must have the x-allow "${allow}"`);
   }
 
   if (!doc.components.schemas.Resource.properties.name.enum.includes(title)) {
-    fault(`there is no title "${title}"`);
+    fault(`the title "${title}" is missing`);
   }
 }
 
 for (const [path] of paths) {
   if (path.startsWith('/api/') && !rows.some((row) => row.path === path)) {
-    fault(`the module has no ${path}`);
+    fault(`the module has no route ${path}`);
   }
 }
 

@@ -3,23 +3,20 @@
  */
 
 /*
- * sharding.mjs scaling.md <statements: what our statements would meet if
- * messages were divided by their pair, found by a parser of MySQL's dialect,
- * and whether the table of the page says so.  The statements are those that
- * statements.c prints.
+ * sharding.mjs scaling.md <statements: compares the table "Sharding" with the
+ * statements that statements.c prints, using a parser of MySQL's dialect.
  *
- * Of each statement: the tables, and which shards have to be asked:
+ * For each statement, the table contains its tables and the shards to query:
  *
- *   any        it names no table
- *   undivided  it names none that is divided
- *   one        each divided table is held to the same pair, by "=" in WHERE or
- *              ON of the SELECT that it is in; or rows are inserted that have
- *              their pair
- *   all        one is not
- *   no key     rows are inserted that do not have it
+ *   any        no table
+ *   undivided  no divided table
+ *   one        each divided table is restricted to the same pair, by "=" in
+ *              WHERE or ON of its SELECT, or rows are inserted with their pair
+ *   all        a divided table is not restricted to a pair
+ *   no key     rows are inserted without their pair
  *
- * A class has a row for each two of these that differ, but one for all of its
- * statements that are undivided.
+ * A query type has a row for each different result, and a single row for all of
+ * its undivided statements.
  */
 
 import { readFileSync } from 'node:fs';
@@ -42,15 +39,14 @@ function fault(text) {
 // --- statements
 
 /*
- * As one family reads them, the other's is a comment.  Hints say how rows are
- * to be found, not which: the parser does not know them, nor what has to do
- * with neither rows nor tables.
+ * Each server ignores the comments for the other one.  The parser does not
+ * support hints, which do not change the rows, nor statements without tables.
  */
 
 const families = [
   (sql) => sql.replace(/\/\*!80000 (.*?)\*\//g, '')
-    .replace(/\/\*M!(?:100301)?(.*?)\*\//g, '$1')
-    .replace(/SET STATEMENT .*? FOR /, ''),
+    .replace(/\/\*M!(?:\d{6})?(.*?)\*\//g, '$1')
+    .replace(/SET STATEMENT .*? FOR /g, ''),
   (sql) => sql.replace(/\/\*M!.*?\*\//g, '')
     .replace(/\/\*!80000 (.*?)\*\//g, '$1'),
 ];
@@ -61,7 +57,7 @@ function* statements(packet) {
     for (const part of family(packet).split(';')) {
       const sql = part.trim()
         .replace(/ FORCE INDEX \(\w+\)/g, '')
-        .replace(/\bSELECT STRAIGHT_JOIN\b/g, 'SELECT')
+        .replace(/\bSELECT (\/\*\+.*?\*\/ )?STRAIGHT_JOIN\b/g, 'SELECT')
         .replace(/\bSTRAIGHT_JOIN\b/g, 'JOIN')
         .replace(/@\w+ := /g, '');
 
@@ -75,7 +71,7 @@ function* statements(packet) {
 
 // --- scopes
 
-/* those of a statement: what has tables, and conditions on them, of its own */
+/* the parts of a statement that have tables and conditions */
 
 function* scopes(node) {
   if (node === null || typeof node !== 'object') {
@@ -107,7 +103,7 @@ function tables(scope) {
 }
 
 
-/* what is held by "=" to a constant: alias, column, constant */
+/* the columns that "=" restricts to a constant: alias, column, constant */
 
 function* held(node) {
   if (!node) {
@@ -120,13 +116,15 @@ function* held(node) {
   }
 
   if (node.type === 'binary_expr' && node.operator === '='
-      && node.left.type === 'column_ref' && node.right.type === 'number') {
-    yield [node.left.table, node.left.column, node.right.value];
+      && node.left.type === 'column_ref'
+      && ['number', 'var'].includes(node.right.type)) {
+    yield [node.left.table, node.left.column,
+           node.right.value ?? node.right.name];
   }
 }
 
 
-/* the pair that a table is held to, or null */
+/* the pair that a table is restricted to, or null */
 
 function pair(scope, { as, table }, alone) {
   const name = as ?? table;
@@ -146,7 +144,7 @@ function pair(scope, { as, table }, alone) {
 }
 
 
-/* a statement's tables, and the shards that it needs */
+/* the tables of a statement, and the shards to query */
 
 function judge(sql) {
   const ast = parser.astify(sql, { database: 'MySQL' });
@@ -193,7 +191,7 @@ function row(names, shards) {
 }
 
 
-/* what the rows of a class have to say */
+/* the expected rows of a query type */
 
 function judged(packets) {
   const rows = new Set();
@@ -213,7 +211,7 @@ function judged(packets) {
 }
 
 
-// --- the page, and what is
+// --- comparison
 
 const packets = new Map();
 
@@ -248,14 +246,14 @@ for (const [name, all] of packets) {
 
   for (const claim of said.get(name) ?? []) {
     if (!rows.has(claim)) {
-      fault(`${file} says of ${name}, which is not so: ${claim}`);
+      fault(`${file} has a wrong row of ${name}: ${claim}`);
     }
   }
 }
 
 for (const name of said.keys()) {
   if (!packets.has(name)) {
-    fault(`${file} has a row of ${name}, which there is not`);
+    fault(`${file} has a row of ${name}, which does not exist`);
   }
 }
 

@@ -5,16 +5,15 @@
 
 
 #include "ngx_stub.h"
-#include "ngx_chat_sql.h"
+#include "src/query/ngx_chat_query.h"
 
 
 /*
- * Prints the packets of all classes, in each form that they have: the class, a
- * tab, the packet.  For t/lint/sharding.mjs, which misses a class of the list
- * that is not printed here.
+ * Prints each form of the packets of all query types, for t/lint/sharding.mjs:
+ * the name, a tab, the packet.  A name without a packet is an error there.
  *
- * The pair is that of USER and PEER; another one, in a packet of two, is that
- * of USER and THIRD.
+ * The pair is USER and PEER.  The second job of a packet has the pair USER and
+ * THIRD.
  */
 
 
@@ -26,31 +25,39 @@
 
 static void statements_send(void);
 static void statements_message(void);
+static void statements_change(void);
+static void statements_block(void);
 static void statements_messages(void);
 static void statements_messages_with(uint32_t peer_id);
 static void statements_conversations(void);
 static void statements_people(void);
 static void statements_sessions(void);
 static void statements_servers(void);
-static void statements_print(const ngx_chat_db_class_t *class, void *one,
+static void statements_print(const ngx_chat_db_type_t *class, void *one,
     void *two);
 
 
 static ngx_str_t  statements_text = ngx_string("text");
+static ngx_chat_forms_t  statements_forms = {
+    2, 1, { ngx_string("text"), ngx_string("other"), ngx_null_string,
+            ngx_null_string }, 0
+};
 static ngx_str_t  statements_time = ngx_string("2025-12-30T07:03:02.325660Z");
 
 
 int
 main(void)
 {
-    const ngx_chat_db_class_t *const  *class;
+    const ngx_chat_db_type_t *const  *class;
 
-    for (class = ngx_chat_sql_classes; *class; class++) {
+    for (class = ngx_chat_query_types; *class; class++) {
         printf("%.*s\t\n", (int) (*class)->name.len, (*class)->name.data);
     }
 
     statements_send();
     statements_message();
+    statements_change();
+    statements_block();
     statements_messages();
     statements_conversations();
     statements_people();
@@ -64,8 +71,8 @@ main(void)
 static void
 statements_send(void)
 {
-    ngx_uint_t           i;
-    ngx_chat_sql_send_t  op[2];
+    ngx_uint_t             i;
+    ngx_chat_query_send_t  op[2];
 
     ngx_memzero(op, sizeof(op));
 
@@ -79,16 +86,22 @@ statements_send(void)
     op[0].message.recipient_id = STATEMENTS_PEER;
     op[1].message.recipient_id = STATEMENTS_THIRD;
 
-    statements_print(&ngx_chat_sql_send, &op[0], NULL);
-    statements_print(&ngx_chat_sql_send, &op[0], &op[1]);
+    statements_print(&ngx_chat_query_send, &op[0], NULL);
+    statements_print(&ngx_chat_query_send, &op[0], &op[1]);
+
+    op[0].job.suspect = 1;
+    statements_print(&ngx_chat_query_send, &op[0], NULL);
+
+    op[0].message.reply_to = 1;
+    statements_print(&ngx_chat_query_send, &op[0], NULL);
 }
 
 
 static void
 statements_message(void)
 {
-    ngx_uint_t              i;
-    ngx_chat_sql_message_t  op[2];
+    ngx_uint_t                i;
+    ngx_chat_query_message_t  op[2];
 
     ngx_memzero(op, sizeof(op));
 
@@ -99,9 +112,54 @@ statements_message(void)
         op[i].client_id = statements_text;
     }
 
-    statements_print(&ngx_chat_sql_message_get, &op[0], NULL);
-    statements_print(&ngx_chat_sql_message_get, &op[0], &op[1]);
-    statements_print(&ngx_chat_sql_message_by_client, &op[0], NULL);
+    statements_print(&ngx_chat_query_message_get, &op[0], NULL);
+    statements_print(&ngx_chat_query_message_get, &op[0], &op[1]);
+    statements_print(&ngx_chat_query_message_by_client, &op[0], NULL);
+}
+
+
+static void
+statements_change(void)
+{
+    ngx_chat_query_change_t  op;
+
+    ngx_memzero(&op, sizeof(ngx_chat_query_change_t));
+
+    op.id = 1;
+    op.sender_id = STATEMENTS_USER;
+    op.recipient_id = STATEMENTS_PEER;
+    op.lo_id = STATEMENTS_USER;
+    op.hi_id = STATEMENTS_PEER;
+    op.time = statements_time;
+    op.body = statements_text;
+
+    statements_print(&ngx_chat_query_change_edit, &op, NULL);
+    statements_print(&ngx_chat_query_change_delete, &op, NULL);
+}
+
+
+static void
+statements_block(void)
+{
+    ngx_chat_query_list_t   list;
+    ngx_chat_query_block_t  op;
+
+    ngx_memzero(&list, sizeof(ngx_chat_query_list_t));
+    ngx_memzero(&op, sizeof(ngx_chat_query_block_t));
+
+    list.user_id = STATEMENTS_USER;
+    statements_print(&ngx_chat_query_block_list, &list, NULL);
+
+    op.blocker_id = STATEMENTS_USER;
+    op.blocked_id = STATEMENTS_PEER;
+    op.lo_id = STATEMENTS_USER;
+    op.hi_id = STATEMENTS_PEER;
+    op.bit = NGX_CHAT_BLOCK_LO;
+    op.time = statements_time;
+
+    statements_print(&ngx_chat_query_block_add, &op, NULL);
+    statements_print(&ngx_chat_query_block_remove, &op, NULL);
+    statements_print(&ngx_chat_query_block_get, &op, NULL);
 }
 
 
@@ -116,101 +174,149 @@ statements_messages(void)
 static void
 statements_messages_with(uint32_t peer_id)
 {
-    ngx_chat_sql_messages_t  op;
+    ngx_chat_query_history_t  op, other;
 
-    ngx_memzero(&op, sizeof(ngx_chat_sql_messages_t));
+    ngx_memzero(&op, sizeof(ngx_chat_query_history_t));
 
     op.user_id = STATEMENTS_USER;
     op.peer_id = peer_id;
     op.limit = STATEMENTS_LIMIT;
     op.id = 1;
 
-    statements_print(&ngx_chat_sql_messages_page, &op, NULL);
-    statements_print(&ngx_chat_sql_messages_before, &op, NULL);
-    statements_print(&ngx_chat_sql_messages_after, &op, NULL);
+    statements_print(&ngx_chat_query_history_page, &op, NULL);
+    statements_print(&ngx_chat_query_history_before, &op, NULL);
+    statements_print(&ngx_chat_query_history_after, &op, NULL);
+
+    other = op;
+    other.user_id = STATEMENTS_PEER;
+    other.peer_id = 0;
+
+    statements_print(&ngx_chat_query_history_after, &op, &other);
+
+    op.search = statements_text;
+    statements_print(&ngx_chat_query_history_search, &op, NULL);
+
+    op.changes = 1;
+    statements_print(&ngx_chat_query_history_before, &op, NULL);
+    statements_print(&ngx_chat_query_history_after, &op, NULL);
+    op.changes = 0;
 
     op.offset = STATEMENTS_LIMIT;
-    statements_print(&ngx_chat_sql_messages_page, &op, NULL);
+    statements_print(&ngx_chat_query_history_page, &op, NULL);
+
+    statements_print(&ngx_chat_query_history_count, &op, NULL);
+    statements_print(&ngx_chat_query_history_far, &op, NULL);
 
     op.last = 1;
-    statements_print(&ngx_chat_sql_messages_page, &op, NULL);
+    statements_print(&ngx_chat_query_history_page, &op, NULL);
 
     op.limit = 0;
-    statements_print(&ngx_chat_sql_messages_after, &op, NULL);
+    statements_print(&ngx_chat_query_history_after, &op, NULL);
+
+    op.changes = 1;
+    statements_print(&ngx_chat_query_history_after, &op, NULL);
 }
 
 
 static void
 statements_conversations(void)
 {
-    ngx_chat_sql_read_t           read;
-    ngx_chat_sql_conversations_t  op;
+    ngx_chat_query_read_t           read;
+    ngx_chat_query_conversations_t  op;
 
-    ngx_memzero(&op, sizeof(ngx_chat_sql_conversations_t));
-    ngx_memzero(&read, sizeof(ngx_chat_sql_read_t));
+    ngx_memzero(&op, sizeof(ngx_chat_query_conversations_t));
+    ngx_memzero(&read, sizeof(ngx_chat_query_read_t));
 
     op.user_id = STATEMENTS_USER;
     op.limit = STATEMENTS_LIMIT;
-    statements_print(&ngx_chat_sql_conversations, &op, NULL);
+    statements_print(&ngx_chat_query_conversations, &op, NULL);
 
     read.user_id = STATEMENTS_USER;
     read.id = 1;
 
     read.peer_id = STATEMENTS_PEER;
-    statements_print(&ngx_chat_sql_read, &read, NULL);
+    statements_print(&ngx_chat_query_read, &read, NULL);
 
     read.peer_id = STATEMENTS_THIRD;
-    statements_print(&ngx_chat_sql_read, &read, NULL);
+    statements_print(&ngx_chat_query_read, &read, NULL);
+
+    read.peer_id = STATEMENTS_USER;
+    statements_print(&ngx_chat_query_read, &read, NULL);
 }
 
 
 static void
 statements_people(void)
 {
-    ngx_chat_sql_user_t   user;
-    ngx_chat_sql_users_t  op;
+    ngx_chat_query_user_t   user;
+    ngx_chat_query_users_t  op;
 
-    ngx_memzero(&user, sizeof(ngx_chat_sql_user_t));
-    ngx_memzero(&op, sizeof(ngx_chat_sql_users_t));
+    ngx_memzero(&user, sizeof(ngx_chat_query_user_t));
+    ngx_memzero(&op, sizeof(ngx_chat_query_users_t));
 
-    user.name = statements_text;
+    user.name = statements_forms;
     user.id = STATEMENTS_PEER;
-    statements_print(&ngx_chat_sql_user_by_name, &user, NULL);
-    statements_print(&ngx_chat_sql_user_by_id, &user, NULL);
+    statements_print(&ngx_chat_query_user_by_name, &user, NULL);
+
+    user.name.n = 1;
+    statements_print(&ngx_chat_query_user_by_name, &user, NULL);
+    statements_print(&ngx_chat_query_user_by_id, &user, NULL);
 
     op.except = STATEMENTS_USER;
-    statements_print(&ngx_chat_sql_users, &op, NULL);
+    statements_print(&ngx_chat_query_users, &op, NULL);
 
-    op.search = statements_text;
-    op.after = statements_text;
+    op.search = statements_forms;
+    op.after = statements_forms;
     op.limit = STATEMENTS_LIMIT;
-    statements_print(&ngx_chat_sql_users, &op, NULL);
+    statements_print(&ngx_chat_query_users, &op, NULL);
+
+    op.search.n = 1;
+    op.after.n = 1;
+    statements_print(&ngx_chat_query_users, &op, NULL);
 }
 
 
 static void
 statements_sessions(void)
 {
-    ngx_chat_sql_session_t         op;
-    ngx_chat_sql_password_t        password;
-    ngx_chat_sql_session_create_t  create;
+    ngx_chat_hash_t                  hash;
+    ngx_chat_query_session_t         op;
+    ngx_chat_query_password_t        password;
+    ngx_chat_query_list_t            list;
+    ngx_chat_query_session_end_t     end;
+    ngx_chat_query_session_seen_t    seen;
+    ngx_chat_query_session_create_t  create;
 
-    ngx_memzero(&op, sizeof(ngx_chat_sql_session_t));
-    ngx_memzero(&create, sizeof(ngx_chat_sql_session_create_t));
-    ngx_memzero(&password, sizeof(ngx_chat_sql_password_t));
+    ngx_memzero(&list, sizeof(ngx_chat_query_list_t));
+    ngx_memzero(&end, sizeof(ngx_chat_query_session_end_t));
+    ngx_memzero(&seen, sizeof(ngx_chat_query_session_seen_t));
+    ngx_memzero(&hash, sizeof(ngx_chat_hash_t));
+    ngx_memzero(&op, sizeof(ngx_chat_query_session_t));
+    ngx_memzero(&create, sizeof(ngx_chat_query_session_create_t));
+    ngx_memzero(&password, sizeof(ngx_chat_query_password_t));
 
-    statements_print(&ngx_chat_sql_session_get, &op, NULL);
-    statements_print(&ngx_chat_sql_session_delete, &op, NULL);
+    op.hashes = &hash;
+    op.n = 1;
+    statements_print(&ngx_chat_query_session_get, &op, NULL);
+    statements_print(&ngx_chat_query_session_delete, &op, NULL);
 
     create.user_id = STATEMENTS_USER;
     create.password = statements_text;
-    statements_print(&ngx_chat_sql_session_create, &create, NULL);
+    statements_print(&ngx_chat_query_session_create, &create, NULL);
+
+    statements_print(&ngx_chat_query_session_seen, &seen, NULL);
+
+    end.user_id = STATEMENTS_USER;
+    statements_print(&ngx_chat_query_session_end, &end, NULL);
+
+    list.user_id = STATEMENTS_USER;
+    statements_print(&ngx_chat_query_session_list, &list, NULL);
 
     password.user_id = STATEMENTS_USER;
     password.old = statements_text;
     password.new = statements_text;
     password.end_sessions = 1;
-    statements_print(&ngx_chat_sql_password_set, &password, NULL);
+    statements_print(&ngx_chat_query_password_set, &password, NULL);
 }
 
 
@@ -218,39 +324,36 @@ static void
 statements_servers(void)
 {
     ngx_str_t                position = ngx_string("0-1-2");
-    ngx_chat_db_job_t        ready;
-    ngx_chat_db_text_t       text;
-    ngx_chat_sql_epochs_t    epochs;
-    ngx_chat_sql_position_t  op;
+    ngx_chat_db_job_t          ready;
+    ngx_chat_db_buf_t          text;
+    ngx_chat_query_position_t  op;
 
     ngx_memzero(&ready, sizeof(ngx_chat_db_job_t));
-    ngx_memzero(&text, sizeof(ngx_chat_db_text_t));
-    ngx_memzero(&epochs, sizeof(ngx_chat_sql_epochs_t));
-    ngx_memzero(&op, sizeof(ngx_chat_sql_position_t));
+    ngx_memzero(&text, sizeof(ngx_chat_db_buf_t));
+    ngx_memzero(&op, sizeof(ngx_chat_query_position_t));
 
-    statements_print(&ngx_chat_sql_setup, &ready, NULL);
-    statements_print(&ngx_chat_sql_setup_writer, &ready, NULL);
-    statements_print(&ngx_chat_sql_ready, &ready, NULL);
-    statements_print(&ngx_chat_sql_position, &op, NULL);
+    statements_print(&ngx_chat_query_setup, &ready, NULL);
+    statements_print(&ngx_chat_query_setup_writer, &ready, NULL);
+    statements_print(&ngx_chat_query_ready, &ready, NULL);
+    statements_print(&ngx_chat_query_position, &op, NULL);
 
-    epochs.epoch = 2;
-    statements_print(&ngx_chat_sql_epochs, &epochs, NULL);
+    /* precedes each read from a replica */
 
-    /* in front of what a replica is asked */
-
-    ngx_chat_sql_reached_build(&text, &position);
+    ngx_chat_query_reached_build(&text, &position);
     printf("reached\t%.*s\n", (int) (text.pos - text.start), text.start);
     free(text.start);
 }
 
 
 static void
-statements_print(const ngx_chat_db_class_t *class, void *one, void *two)
+statements_print(const ngx_chat_db_type_t *class, void *one, void *two)
 {
-    ngx_chat_db_job_t   *jobs[] = { one, two };
-    ngx_chat_db_text_t   text;
+    ngx_chat_db_job_t  *jobs[] = { one, two };
+    ngx_chat_db_buf_t   text;
 
-    ngx_memzero(&text, sizeof(ngx_chat_db_text_t));
+    ngx_memzero(&text, sizeof(ngx_chat_db_buf_t));
+
+    jobs[0]->type = class;
 
     class->build(&text, jobs, two ? 2 : 1);
 
@@ -262,7 +365,7 @@ statements_print(const ngx_chat_db_class_t *class, void *one, void *two)
 
 
 ngx_int_t
-ngx_chat_db_text_reserve(ngx_chat_db_text_t *text, size_t size)
+ngx_chat_db_buf_reserve(ngx_chat_db_buf_t *text, size_t size)
 {
     size_t  len;
 

@@ -3,12 +3,12 @@
 # Copyright (C) ngx_chat contributors
 #
 # Roots of Debian's releases, for "./dev package test" and "./dev matrix".
-# Root only, since they are entered by pivot_root.  To be sourced, with CHAT_RUN.
+# Sourced with CHAT_RUN.  Requires root, for pivot_root.
 
 roots=$CHAT_RUN/roots
 
 
-# root_mirror LABEL: where this machine gets Debian from
+# root_mirror LABEL: prints the mirror of this machine
 
 root_mirror() {
     # shellcheck disable=SC2016
@@ -17,24 +17,24 @@ root_mirror() {
 }
 
 
-# root_base SUITE: a root as small as can be, which nobody changes; on standard
-# output its path
+# root_base SUITE: creates a minimal root, which remains unchanged; prints its
+# path
 
 root_base() {
     if [ ! -d "$roots/$1" ]; then
-        step "Fetching $1"
+        step "Downloading $1"
 
         mkdir -p "$roots"
         rm -rf "$roots/$1.new"
 
         mirror=$(root_mirror Debian)
-        [ "$mirror" ] || die "apt knows no mirror of Debian here"
+        [ "$mirror" ] || die "apt has no Debian mirror"
 
         debootstrap --variant=minbase "$1" "$roots/$1.new" "$mirror" \
             >"$roots/$1.log" 2>&1 </dev/null 9>&- ||
-            die_log "$roots/$1.log" "debootstrap fails"
+            die_log "$roots/$1.log" "debootstrap failed"
 
-        # a mirror that stands still, as snapshots do, will do
+        # snapshot mirrors have expired lists
         {
             echo "deb [check-valid-until=no] $mirror $1 main"
 
@@ -56,7 +56,8 @@ root_base() {
 }
 
 
-# root_copy SUITE NAME: a root to work in, made anew; its path in $root
+# root_copy SUITE NAME: creates a copy of the minimal root; sets $root to its
+# path
 
 root_copy() {
     base=$(root_base "$1")
@@ -67,9 +68,9 @@ root_copy() {
 }
 
 
-# root_run ROOT COMMAND ...: by a shell, within; with processes and mounts of
-# its own, so that nothing is left of either behind it.  Not by chroot, since
-# tests make name spaces of mounts, and enter them: they need a "/" of this one.
+# root_run ROOT COMMAND ...: runs a shell in the root, in namespaces for
+# processes and mounts, which end with it.  Tests create mount namespaces
+# themselves, so it uses pivot_root instead of chroot.
 
 root_run() {
     # shellcheck disable=SC2016
@@ -90,7 +91,7 @@ root_run() {
 }
 
 
-# root_install ROOT PACKAGE ...: no service is started
+# root_install ROOT PACKAGE ...: services do not start
 
 root_install() {
     root_path=$1
@@ -102,5 +103,5 @@ root_install() {
     root_run "$root_path" "apt-get -q update
                            apt-get -q install $*" \
         >"$root_path.log" 2>&1 ||
-        die_log "$root_path.log" "cannot install what is needed"
+        die_log "$root_path.log" "cannot install $*"
 }

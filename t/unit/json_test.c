@@ -5,7 +5,7 @@
 
 
 #include "test.h"
-#include "ngx_chat_json.h"
+#include "src/core/ngx_chat_json.h"
 
 
 static ngx_int_t json_test_parse(ngx_pool_t *pool, const char *type,
@@ -29,13 +29,13 @@ static test_row_t  json_test_rows[] = {
     { T("{\"recipient\":true,\"body\":false}"), "invalid invalid" },
     { T("{\"recipient\":{},\"body\":[]}"), "invalid invalid" },
 
-    /* a number is its text */
+    /* a number is returned as text */
 
     { T("{\"recipient\":12,\"body\":-0.50e+3}"), "text(12) text(-0.50e+3)" },
     { T("{\"body\":123456789012345678901234567890}"),
       "missing text(123456789012345678901234567890)" },
 
-    /* what is inside of other values is nobody's field */
+    /* members of other values are not fields */
 
     { T("{\"x\":{\"recipient\":\"a\",\"body\":[{\"body\":1}]},"
         "\"y\":[1,\"b\"]}"),
@@ -55,7 +55,7 @@ static test_row_t  json_test_rows[] = {
     { T("{\"body\":\"a\\u0000b\"}"), "missing text(a\\0b)" },
     { T("{\"body\":\"\\\\ud800\"}"), "missing text(\\ud800)" },
 
-    /* no object */
+    /* not an object */
 
     { T("[]"), "abort list" },
     { T("[{\"body\":\"hi\"}]"), "abort list" },
@@ -67,7 +67,7 @@ static test_row_t  json_test_rows[] = {
     { T("true"), "abort bool" },
     { T(" null "), "abort NoneType" },
 
-    /* no JSON */
+    /* malformed JSON */
 
     { T(""), "declined Premature EOF near byte 0" },
     { T(" \r\n\t"), "declined Premature EOF near byte 4" },
@@ -120,7 +120,7 @@ static test_row_t  json_test_rows[] = {
       " after '\\u' inside string near byte 13" },
     { T("\xef\xbb\xbf{}"), "declined Invalid char in json text near byte 1" },
 
-    /* what yajl would take */
+    /* rejected, although yajl accepts it */
 
     { T("{\"body\":\"\\ud83d\"}"), "declined Lone surrogate near byte 9" },
     { T("{\"body\":\"\\ude00\"}"), "declined Lone surrogate near byte 9" },
@@ -198,8 +198,8 @@ json_test_parse(ngx_pool_t *pool, const char *type, ngx_str_t *input,
 
 
 /*
- * Of all two bytes, these are JSON: {} [] "" 10 .. 99, -0 .. -9, and a digit
- * before or after white space, for which yajl takes \v and \f too.
+ * Of all texts of two bytes, these are JSON: {} [] "" 10 .. 99, -0 .. -9, and a
+ * digit before or after white space, which includes \v and \f in yajl.
  */
 
 static void
@@ -329,7 +329,7 @@ json_test_out(void)
 
     free(got);
 
-    /* what is not complete, or is no document, is not given out */
+    /* an incomplete or invalid document is not returned */
 
     json = ngx_chat_json_create(pool);
     ngx_chat_json_array(json);
@@ -408,7 +408,7 @@ json_test_write(ngx_pool_t *pool, ngx_str_t *out)
 }
 
 
-/* every code point, out and in again */
+/* every code point is written and parsed again */
 
 static void
 json_test_out_all(void)

@@ -89,6 +89,48 @@ ngx_pcalloc(ngx_pool_t *pool, size_t size)
 }
 
 
+ngx_array_t *
+ngx_array_create(ngx_pool_t *pool, ngx_uint_t n, size_t size)
+{
+    ngx_array_t  *a;
+
+    a = ngx_pcalloc(pool, sizeof(ngx_array_t));
+    if (a == NULL) {
+        return NULL;
+    }
+
+    a->elts = ngx_palloc(pool, n * size);
+    a->size = size;
+    a->nalloc = n;
+    a->pool = pool;
+
+    return a->elts ? a : NULL;
+}
+
+
+void *
+ngx_array_push(ngx_array_t *a)
+{
+    void  *elts;
+
+    if (a->nelts == a->nalloc) {
+
+        elts = ngx_palloc(a->pool, 2 * a->nalloc * a->size);
+        if (elts == NULL) {
+            return NULL;
+        }
+
+        memcpy(elts, a->elts, a->nelts * a->size);
+        (void) ngx_pfree(a->pool, a->elts);
+
+        a->elts = elts;
+        a->nalloc *= 2;
+    }
+
+    return (u_char *) a->elts + a->size * a->nelts++;
+}
+
+
 ngx_int_t
 ngx_pfree(ngx_pool_t *pool, void *p)
 {
@@ -126,7 +168,7 @@ ngx_hextoi(u_char *line, size_t n)
     memcpy(text, line, n);
     text[n] = '\0';
 
-    /* strtol() takes blanks, signs and "0x" too */
+    /* strtol() accepts blanks, signs and "0x" as well */
 
     if (strspn(text, "0123456789abcdefABCDEF") != n) {
         return NGX_ERROR;
@@ -165,7 +207,7 @@ ngx_hex_dump(u_char *dst, u_char *src, size_t len)
 }
 
 
-/* %s, %uz and %uL only; no null at the end, as with nginx's */
+/* %s, %uz and %uL only; without a terminating null, as in nginx */
 
 u_char *
 ngx_sprintf(u_char *buf, const char *fmt, ...)

@@ -13,14 +13,14 @@
 
 
 /*
- * The little of nginx's core that the rooms under test call, for a program
- * without nginx.  Each allocation is malloc()'s own, and ngx_pfree() frees at
- * once, so that the sanitizers see what a real pool would hide.
+ * The functions of nginx that the tested files call, for a program without
+ * nginx.  Each allocation uses malloc(), and ngx_pfree() frees at once, so that
+ * the sanitizers detect errors that a pool would hide.
  */
 
 #define NGX_STUB_UNLIMITED  ((ngx_uint_t) -1)
 
-/* so many allocations succeed from now on */
+/* the next n allocations succeed */
 void ngx_stub_allow(ngx_uint_t n);
 
 

@@ -8,7 +8,8 @@
 
 
 /*
- * The rooms that need no nginx.  Speaks TAP; run by t/unit.t.
+ * Unit tests of files that do not need nginx.  Prints TAP for t/unit.t.
+ * "unit unicode" is for t/names_rule.t.
  */
 
 
@@ -17,11 +18,18 @@ static ngx_uint_t  test_failed;
 
 
 int
-main(void)
+main(int argc, char *argv[])
 {
+    if (argc == 2 && strcmp(argv[1], "unicode") == 0) {
+        unicode_print();
+        return 0;
+    }
+
     test_json();
     test_text();
+    test_unicode();
     test_sql();
+    test_redis();
 
     printf("1..%u\n", (unsigned) test_count);
 
@@ -60,7 +68,7 @@ test_is(const char *got, const char *expected, const char *what,
     printf("%sok %u - %s: ", good ? "" : "not ",
            (unsigned) ++test_count, what);
 
-    /* "#" would begin a directive of TAP */
+    /* "#" would start a directive of TAP */
 
     for (i = 0; i < input->len; i++) {
         if (input->data[i] >= ' ' && input->data[i] < 0x7f
@@ -92,8 +100,8 @@ test_rows(const char *what, test_parse_pt parse, test_row_t *row)
 
 
 /*
- * The input is copied to where the sanitizer sees its end.  What the fields
- * held before must not matter.
+ * The input is copied, so that the sanitizer detects reads after its end.
+ * Previous values of the fields must not matter.
  */
 
 void
@@ -185,7 +193,7 @@ test_sizes(test_size_t *size, ngx_uint_t n)
 }
 
 
-/* what ends too early is refused, wherever it ends */
+/* an input truncated at any byte is rejected */
 
 void
 test_truncated(const char *what, test_parse_pt parse,
@@ -212,7 +220,7 @@ test_truncated(const char *what, test_parse_pt parse,
 }
 
 
-/* each allocation in turn fails */
+/* each allocation fails in turn */
 
 void
 test_memory(const char *what, test_parse_pt parse,

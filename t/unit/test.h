@@ -9,13 +9,14 @@
 
 
 #include "ngx_stub.h"
-#include "ngx_chat_text.h"
+#include "src/core/ngx_chat_form.h"
+#include "src/core/ngx_chat_string.h"
 
 
 /*
- * A row is an input and what is to come of it.  Of the parsers' fields,
- * recipient and body, this is written "text(u2) missing"; of what does not
- * parse, "declined" or "abort" and the error.
+ * A row has an input and the expected result.  Results of parsers list the
+ * fields recipient and body, such as "text(u2) missing"; a rejected input has
+ * "declined" or "abort" and the error.
  */
 
 
@@ -28,13 +29,13 @@ typedef struct {
 } test_row_t;
 
 
-/* one of the parsers; "type" is the Content-Type, or NULL */
+/* a parser; "type" is the Content-Type or NULL */
 
 typedef ngx_int_t (*test_parse_pt)(ngx_pool_t *pool, const char *type,
     ngx_str_t *input, ngx_chat_field_t *fields, ngx_str_t *error);
 
 
-/* one is repeated between two others, to a size of a megabyte */
+/* a text is repeated between two others, up to a megabyte */
 
 typedef struct {
     const char            *what;
@@ -49,8 +50,13 @@ typedef struct {
 
 void test_json(void);
 void test_text(void);
+void test_unicode(void);
 void test_sql(void);
+void test_redis(void);
 
+
+/* prints results of the module for each line of standard input */
+void unicode_print(void);
 
 void test_ok(ngx_uint_t good, const char *fmt, ...);
 void test_is(const char *got, const char *expected, const char *what,
@@ -66,14 +72,14 @@ void test_truncated(const char *what, test_parse_pt parse, const char *type,
 void test_memory(const char *what, test_parse_pt parse, const char *type,
     const char *text);
 
-/* nulls as \0 */
+/* shows nulls as \0 */
 void test_show(FILE *out, ngx_str_t *text);
 
-/* to be given to free(): text.data */
+/* the caller frees text.data */
 ngx_str_t test_repeat(const char *before, const char *text, ngx_uint_t n,
     const char *after);
 
-/* as UTF-8, even if it is none; the bytes written */
+/* encodes any code as UTF-8; returns the number of bytes */
 size_t test_encode(u_char *p, uint32_t code);
 
 

@@ -27,7 +27,6 @@ static ngx_int_t text_test_multipart(ngx_pool_t *pool, const char *type,
 static void text_test_parts(void);
 static void text_test_verdicts(const char *what,
     ngx_int_t (*check)(ngx_str_t *text), text_test_check_t *row);
-static void text_test_names_long(void);
 static void text_test_texts(void);
 static void text_test_utf8(void);
 
@@ -47,7 +46,7 @@ static test_row_t  text_test_form_rows[] = {
     { T("body+=x&+body=y&Body=z"), "missing missing" },
     { T("body=%26%3D%25"), "missing text(&=%)" },
 
-    /* what is no escape stays */
+    /* invalid escapes are kept */
 
     { T("body=%"), "missing text(%)" },
     { T("body=%4"), "missing text(%4)" },
@@ -87,7 +86,7 @@ static text_test_part_t  text_test_multipart_rows[] = {
            "--AaB03x\r\n" NAME("body") "\r\n2\r\n--AaB03x--"),
       "missing text(2)" },
 
-    /* the boundary, and what looks like it */
+    /* the boundary and similar texts */
 
     { "multipart/form-data; charset=utf-8; boundary=\"a b;c\" ; x=y",
       T("--a b;c\r\n" NAME("body") "\r\nhi\r\n--a b;c--"),
@@ -195,39 +194,6 @@ static text_test_part_t  text_test_multipart_rows[] = {
 };
 
 
-static text_test_check_t  text_test_names[] = {
-
-    { T("u1"), NGX_OK },
-    { T("_.@+-"), NGX_OK },
-    { T("Zo\xc3\xab"), NGX_OK },
-    { T("\xe6\x9d\x8e"), NGX_OK },
-    { T("azAZ09"), NGX_OK },
-    { T(""), NGX_ERROR },
-    { T("a b"), NGX_ERROR },
-    { T("a\0"), NGX_ERROR },
-    { T("a\n"), NGX_ERROR },
-    { T("a/b"), NGX_ERROR },
-    { T("a,b"), NGX_ERROR },
-    { T("a:b"), NGX_ERROR },
-    { T("a?b"), NGX_ERROR },
-    { T("a[b"), NGX_ERROR },
-    { T("a`b"), NGX_ERROR },
-    { T("a{b"), NGX_ERROR },
-    { T("a%b"), NGX_ERROR },
-    { T("a\x7f"), NGX_ERROR },
-    { T("\xe9"), NGX_ERROR },                 /* no UTF-8 */
-    { T("a\xc2\x80"), NGX_ERROR },            /* a control */
-    { T("a\xc2\xa0"), NGX_ERROR },            /* no-break space */
-    { T("a\xe3\x80\x80"), NGX_ERROR },        /* ideographic space */
-    { T("a\xe2\x80\x8b"), NGX_ERROR },        /* zero width space */
-    { T("a\xe2\x80\xae"), NGX_ERROR },        /* right-to-left override */
-    { T("a\xef\xbb\xbf"), NGX_ERROR },        /* byte order mark */
-    { T("a\xc2\xad"), NGX_ERROR },            /* soft hyphen */
-    { T("a\xf3\xa0\x80\xa1"), NGX_ERROR },    /* a tag */
-    { ngx_null_string, 0 }
-};
-
-
 static text_test_check_t  text_test_client_ids[] = {
 
     { T("7f9c2ba4-e88f-4827-a71d"), NGX_OK },
@@ -283,7 +249,7 @@ static test_row_t  text_test_trims[] = {
     { T(" \xc3\xa9 \xf0\x9f\x98\x80 "), "\xc3\xa9 \xf0\x9f\x98\x80" },
     { T("\x01" "a\x7f"), "\x01" "a\x7f" },
 
-    /* not what it is meant for, but it must stay within the bytes */
+    /* invalid UTF-8: the result stays within the bytes */
 
     { T(" \xa0\xa0 "), "\xa0\xa0" },
     { T(" \xe3\x80 "), "\xe3\x80" },
@@ -321,10 +287,8 @@ test_text(void)
     test_memory("form", text_test_form, NULL, "bod%79=hi&recipient=u%32");
     test_memory("multipart", text_test_multipart, B, "--AaB03x--");
 
-    text_test_verdicts("name", ngx_chat_text_name, text_test_names);
-    text_test_verdicts("client id", ngx_chat_text_client_id,
+    text_test_verdicts("client id", ngx_chat_string_client_id,
                        text_test_client_ids);
-    text_test_names_long();
     text_test_texts();
     text_test_utf8();
 }
@@ -334,7 +298,7 @@ static ngx_int_t
 text_test_form(ngx_pool_t *pool, const char *type, ngx_str_t *input,
     ngx_chat_field_t *fields, ngx_str_t *error)
 {
-    return ngx_chat_text_form(pool, input, fields, 2);
+    return ngx_chat_form_parse(pool, input, fields, 2);
 }
 
 
@@ -347,7 +311,7 @@ text_test_multipart(ngx_pool_t *pool, const char *type, ngx_str_t *input,
     header.len = strlen(type);
     header.data = (u_char *) type;
 
-    return ngx_chat_text_multipart(pool, &header, input, fields, 2, error);
+    return ngx_chat_form_multipart(pool, &header, input, fields, 2, error);
 }
 
 
@@ -376,21 +340,6 @@ text_test_verdicts(const char *what, ngx_int_t (*check)(ngx_str_t *text),
 
 
 static void
-text_test_names_long(void)
-{
-    ngx_str_t  input;
-
-    input = test_repeat("", "\xc3\xa9", 150, "");
-    test_ok(ngx_chat_text_name(&input) == NGX_OK, "name: of 150 characters");
-    free(input.data);
-
-    input = test_repeat("", "a", 151, "");
-    test_ok(ngx_chat_text_name(&input) == NGX_ERROR, "name: of 151 characters");
-    free(input.data);
-}
-
-
-static void
 text_test_texts(void)
 {
     char             *got;
@@ -403,7 +352,7 @@ text_test_texts(void)
     for (row = text_test_ids; row->expected; row++) {
         out = open_memstream(&got, &size);
 
-        if (ngx_chat_text_id(&row->input, &id) == NGX_OK) {
+        if (ngx_chat_string_id(&row->input, &id) == NGX_OK) {
             fprintf(out, "%llu", (unsigned long long) id);
 
         } else {
@@ -417,7 +366,7 @@ text_test_texts(void)
 
     for (row = text_test_trims; row->expected; row++) {
         text = row->input;
-        ngx_chat_text_trim(&text);
+        ngx_chat_string_trim(&text);
 
         out = open_memstream(&got, &size);
         test_show(out, &text);
@@ -429,8 +378,8 @@ text_test_texts(void)
 
 
 /*
- * Every sequence of up to three bytes and every code point, against how many
- * of them there must be.
+ * Every sequence of up to three bytes and every code point, compared with the
+ * expected numbers.
  */
 
 static void
@@ -459,7 +408,7 @@ text_test_utf8(void)
             p[1] = (u_char) (i >> 8);
             p[2] = (u_char) (i >> 16);
 
-            good += (ngx_chat_text_utf8(&text) == NGX_OK);
+            good += (ngx_chat_string_utf8(&text) == NGX_OK);
         }
 
         test_ok(good == expected[n - 1], "utf8: sequences of %u bytes",
@@ -473,10 +422,10 @@ text_test_utf8(void)
     for (code = 0; code <= 0x1fffff; code++) {
         text.len = test_encode(p, code);
 
-        if (ngx_chat_text_utf8(&text) == NGX_OK) {
+        if (ngx_chat_string_utf8(&text) == NGX_OK) {
             good++;
-            length += ngx_chat_text_length(&text);
-            ngx_chat_text_trim(&text);
+            length += ngx_chat_string_length(&text);
+            ngx_chat_string_trim(&text);
             spaces += (text.len == 0);
         }
 
@@ -498,19 +447,19 @@ text_test_utf8(void)
         p[3] = 0x80 | (u_char) (code & 0x3f);
         text.len = 4;
 
-        good += (ngx_chat_text_utf8(&text) == NGX_OK);
+        good += (ngx_chat_string_utf8(&text) == NGX_OK);
     }
 
     test_ok(good == 0, "utf8: overlong forms");
 
-    /* a bad byte at each place, for the look at eight at a time */
+    /* an invalid byte at each position, since eight bytes are read at a time */
 
     good = 0;
 
     for (i = 0; i < 40; i++) {
         text = test_repeat("", "a", 40, "");
         text.data[i] = 0xff;
-        good += (ngx_chat_text_utf8(&text) == NGX_OK);
+        good += (ngx_chat_string_utf8(&text) == NGX_OK);
         free(text.data);
     }
 

@@ -4,13 +4,13 @@
 
 package Chat::Chaos;
 
-# Processes that do something until they are told to end, and then report.
+# Processes that work until the test ends them, and then return a result.
 #
 #   $senders = start('senders', SEED, sub { my ($told) = @_; ...; return DATA })
 #   $data = $senders->finish(SECONDS)
 #
-# "told" is a file handle that can be read once the end has come; pause() waits
-# for it.
+# "told" is a file handle that is readable when the process is to end; pause()
+# waits for it.
 
 use strict;
 use warnings;
@@ -26,14 +26,14 @@ our @EXPORT = qw(start pause note_fault faults chance between pick);
 
 my $json = JSON::PP->new->canonical->utf8;
 
-# the log of faults, and when it began
+# file name of the log of faults, and its start time
 our ($Log, $Begin);
 
-# of those that run, in the process that has started them
+# running processes, in the process that started them
 my %running;
 
 END {
-    # not to change the status of the test
+    # the status of the test stays
     local $?;
 
     kill KILL => $_ for keys %running;
@@ -62,7 +62,7 @@ sub start {
 
         print STDERR "$name: $@" unless $ok;
 
-        # none of the parent's END blocks
+        # without the END blocks of the parent
         POSIX::_exit($ok ? 0 : 1);
     }
 
@@ -74,12 +74,12 @@ sub start {
 }
 
 
-# finish SECONDS: what it returned
+# finish SECONDS: ends the process and returns its result
 
 sub finish {
     my ($self, $seconds) = @_;
 
-    # not its end, of which others have copies
+    # a byte instead of close(), since other processes have copies
     syswrite $self->{tell}, '.';
 
     my $end = time() + $seconds;
@@ -100,7 +100,7 @@ sub finish {
 }
 
 
-# pause TOLD, SECONDS: whether the end has come
+# pause TOLD, SECONDS: waits and returns whether the process is to end
 
 sub pause {
     my ($told, $seconds) = @_;
@@ -132,7 +132,7 @@ sub pick {
 
 # --- faults ----------------------------------------------------------------
 
-# note_fault KIND, TEXT: a line of the log, whoever writes it
+# note_fault KIND, TEXT: writes a line to the log, from any process
 
 sub note_fault {
     my ($kind, $text) = @_;
@@ -142,7 +142,7 @@ sub note_fault {
 }
 
 
-# faults: those of the log, each with "time", "kind" and "text"
+# faults: returns those in the log, each with "time", "kind" and "text"
 
 sub faults {
     open my $log, '<', $Log or return;

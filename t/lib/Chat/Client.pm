@@ -4,33 +4,33 @@
 
 package Chat::Client;
 
-# An HTTP client with one connection, in Mojo's loop, for tests in which servers
-# end connections: it tells what became of each request.
+# An HTTP client with one connection, in the event loop of Mojo, for tests in
+# which servers close connections.  It reports the result of each request.
 #
 #   $client = Chat::Client->new(address => 'HOST:PORT', OPTIONS)
 #   $client->ask(BYTES, sub { my ($answer) = @_; ... })
-#   $client->more(BYTES)        what belongs to the request that is under way
-#   $client->leave              closes the connection, whatever is under way
+#   $client->more(BYTES)        sends more of the current request
+#   $client->leave              closes the connection, even during a request
 #
 # Options:
 #
-#   keep => 1      the next request goes on the same connection; else each has
-#                  one of its own, and says so
-#   tries => []    gets a hash for each try, with its "code", 0 until it is
-#                  answered.  Its place there goes along as X-Try, so that the
-#                  log of a server tells which it has begun to read.
+#   keep => 1      requests use one connection; without it, each has a new one
+#                  and sends "Connection: close"
+#   tries => []    gets a hash for each try, with its "code", which is 0 without
+#                  a response.  Its index is sent as X-Try, so the log of a
+#                  server shows the requests that it has begun to read.
 #   go_on => sub   called at "100 Continue"
 #   frame => sub, closed => sub
-#                  called with the text of each frame, and when the connection
-#                  ends, once a WebSocket is open
+#                  called with the text of each frame, and at the end of the
+#                  connection, once a WebSocket is open
 #
-# An answer is a hash with "code", "head", "body", and "retried".  The code is 0
-# where there is none, and then "why" tells more.
+# A response is a hash with "code", "head", "body", and "retried".  Without a
+# response, the code is 0 and "why" has the reason.
 #
-# A server may end a connection that is kept just when a request goes out: it is
-# tried once more, on a new one (RFC 9112, section 9.3.1).  That is when no byte
-# of an answer has come, and never so on a connection that is new.  Sends have to
-# carry an Idempotency-Key.
+# A server may close a kept connection while a request is sent.  The request is
+# then retried once, on a new connection (RFC 9112, section 9.3.1), if no byte
+# of a response was received and the connection was not new.  Sends need an
+# Idempotency-Key.
 
 use strict;
 use warnings;
@@ -39,7 +39,7 @@ use IO::Socket::INET;
 use Mojo::IOLoop;
 use Socket qw(IPPROTO_TCP TCP_NODELAY SOL_SOCKET SO_LINGER);
 
-# seconds: an answer that takes longer is none
+# seconds: a response that takes longer is lost
 my $limit = 20;
 
 
@@ -72,7 +72,7 @@ sub more {
 }
 
 
-# leave [RESET]: by RST, if so
+# leave [RESET]: closes the connection, with a reset if RESET
 
 sub leave {
     my ($self, $reset) = @_;
@@ -142,7 +142,7 @@ sub put {
 }
 
 
-# what cannot be written any more is told by reading
+# reading reports write errors
 
 sub flush {
     my ($self) = @_;
@@ -177,7 +177,7 @@ sub receive {
 }
 
 
-# the end of the connection, or of our patience
+# ends the connection, also after a timeout
 
 sub end {
     my ($self, $why) = @_;
@@ -228,7 +228,7 @@ sub parse {
     my $from = length($head) + 2;
     my ($length) = $head =~ /^Content-Length: (\d+)/mi;
 
-    # all our answers but these have one
+    # all other responses of the module have a length
     $length //= 0 if $code =~ /^(?:101|204)$/;
 
     return if !defined $length || length $self->{input} < $from + $length;
@@ -262,7 +262,7 @@ sub done {
 
 # --- WebSocket -------------------------------------------------------------
 
-# short ones, as nchan's are here
+# short frames, as nchan sends them
 
 sub frames {
     my ($self) = @_;
@@ -279,7 +279,7 @@ sub frames {
             $self->{frame}->($text);
 
         } elsif ($type == 0x89) {
-            # masked by nothing, which a mask of zeros is
+            # a mask of zeros does not change the data
             $self->put(pack 'CCN a*', 0x8a, 0x80 | $length, 0, $text);
         }
     }

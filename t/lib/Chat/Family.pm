@@ -4,8 +4,8 @@
 
 package Chat::Family;
 
-# What MariaDB's servers and MySQL's have different names for.  CHAT_DB, of
-# ./dev, says which of them is here.
+# Differences between the servers of MariaDB and MySQL.  CHAT_DB, which ./dev
+# sets, names the one in use.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ our $Mysql = ($ENV{CHAT_DB} // 'mariadb') eq 'mysql';
 our $Client = $Mysql ? 'mysql' : 'mariadb';
 
 
-# server_command: the program, and what each server of a test has
+# server_command: returns the program and the common options of test servers
 
 sub server_command {
     return $Mysql ? qw(mysqld --no-defaults --secure-file-priv=NULL
@@ -29,8 +29,8 @@ sub server_command {
 }
 
 
-# install_command DATA, [OPTION, ...]: makes the data folder of a server in
-# which root has no password
+# install_command DATA, [OPTION, ...]: returns the command that creates the data
+# directory of a server in which root has no password
 
 sub install_command {
     my ($data, @options) = @_;
@@ -44,7 +44,7 @@ sub install_command {
 }
 
 
-# log_size MEGABYTES: options for a redo log of that size
+# log_size MEGABYTES: returns options for a redo log of that size
 
 sub log_size {
     my ($size) = @_;

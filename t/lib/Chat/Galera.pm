@@ -10,23 +10,23 @@ package Chat::Galera;
 #   BEGIN { $cluster = Chat::Galera->new }
 #   use Chat;            the tables and accounts of the first node are there
 #
-#   $cluster->addresses; "127.0.0.1:PORT ...", of the nodes in their order
+#   $cluster->addresses; "127.0.0.1:PORT ...", in the order of nodes
 #   $cluster->end(N, SIGNAL);
-#   $cluster->start(N);  and waits until it takes part
+#   $cluster->start(N);  waits until the node takes part
 #   $cluster->sql(N, STATEMENT);
-#                        what mariadb prints
+#                        returns the output of the client
 #   $cluster->repeat(N, STATEMENT, SECONDS);
-#                        for so long; the id of the process that does it
-#   $cluster->use(N);    sql() of Chat is this node's
+#                        runs it repeatedly; returns the id of the process
+#   $cluster->use(N);    sql() of Chat uses this node
 
 use strict;
 use warnings;
 
 use Chat::Family;
+use Chat::Ports qw(free_port);
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
-use IO::Socket::INET;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -35,18 +35,18 @@ my $Password = 'pw-Rm4kTz';
 my $Library = '/usr/lib/galera/libgalera_smm.so';
 my $Nodes = 3;
 
-# a node that is gone is believed to be so after two seconds instead of five
+# a missing node is declared dead after two seconds instead of five
 my $Options = 'evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;'
               . 'evs.inactive_timeout=PT6S;evs.inactive_check_period=PT0.5S;'
               . 'gcache.size=16M';
 
 
 sub missing {
-    return 'Galera is of MariaDB, not of MySQL' if $Mysql;
+    return 'Galera requires MariaDB' if $Mysql;
     return "no $Library: install galera-4" if !-e $Library;
 
     for my $program (qw(mariadbd rsync lsof wsrep_sst_rsync)) {
-        return "no $program on the path, it is of "
+        return "no $program on the path, install "
                . ($program =~ /^[rl]/ ? $program : 'mariadb-server')
             if !grep { -x "$_/$program" } split /:/, $ENV{PATH};
     }
@@ -71,14 +71,14 @@ sub new {
     for my $n (0 .. $Nodes - 1) {
         mkdir "$dir/$n";
 
-        # rsync, as root, would not get at the data
+        # rsync, run as root, could not read the data
         chown((getpwnam 'www-data')[2, 3], "$dir/$n") if $> == 0;
 
         put("$dir/$n/client.cnf",
             "[client]\nuser=root\nsocket=$dir/$n/db.sock\n");
     }
 
-    # all begin with the same data: nothing has to be copied
+    # all nodes start with the same data, so nothing is copied
     $self->sh("mariadb-install-db --no-defaults --force --skip-test-db
                $self->{user} --datadir=$dir/0/data
                --innodb-log-file-size=8M
@@ -90,22 +90,6 @@ sub new {
     $self->start($_) for 1 .. $Nodes - 1;
 
     return $self;
-}
-
-
-# free_port: below those that the kernel gives to outgoing connections
-
-my %taken;
-
-sub free_port {
-    for ( ;; ) {
-        my $port = 10000 + int rand 20000;
-
-        return $port
-            if !$taken{$port}++
-               && IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port",
-                                        Listen => 1, ReuseAddr => 1);
-    }
 }
 
 
@@ -181,7 +165,7 @@ sub start {
 }
 
 
-# prepare: what Chat.pm wants, and the module's account, by address this time
+# prepare: as Chat.pm needs, and the module's account, here by address
 
 sub prepare {
     my ($self) = @_;
@@ -231,7 +215,7 @@ sub sql {
     my $answer = `mariadb --defaults-file=$self->{dir}/$n/client.cnf -N \\
                   -e "$statement" chat 2>>$self->{dir}/log`;
 
-    # there is no database at first
+    # the database does not exist at first
     $answer = `mariadb --defaults-file=$self->{dir}/$n/client.cnf -N \\
                -e "$statement" 2>>$self->{dir}/log` if $?;
 
@@ -242,7 +226,7 @@ sub sql {
 }
 
 
-# repeat N, STATEMENT, SECONDS: a hundred times a second
+# repeat N, STATEMENT, SECONDS: runs it a hundred times a second
 
 sub repeat {
     my ($self, $n, $statement, $seconds) = @_;
@@ -262,7 +246,7 @@ sub repeat {
         sleep 0.01;
     }
 
-    # none of the parent's END blocks
+    # without the END blocks of the parent
     close $client;
     POSIX::_exit(0);
 }
@@ -283,7 +267,7 @@ sub DESTROY {
 
     return if $self->{owner} != $$;
 
-    # this may be the end of the test, with its exit status in here
+    # the status of the test, which may be ending, stays
     local $?;
 
     $self->end($_, 'KILL') for 0 .. $Nodes - 1;

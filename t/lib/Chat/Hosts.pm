@@ -4,30 +4,32 @@
 
 package Chat::Hosts;
 
-# Several hosts with an nginx each, on one database and one Redis.  Each host is
-# a network name space on a bridge, and so is that of Redis; or, where these
-# cannot be made, an address of this machine's own.
+# Several hosts, each with its own nginx, with one database and one Redis
+# server.  Each host and the Redis server have a network namespace on a bridge,
+# or an address of this machine where namespaces cannot be created.
 #
 #   BEGIN { plan skip_all => $why if $why = Chat::Hosts->missing }
-#   BEGIN { Chat::Hosts->enter }       runs this file anew, in name spaces
+#   BEGIN { Chat::Hosts->enter }       restarts this file in namespaces
 #   $redis = Chat::Redis->new(NAME => VALUE, ...);
-#                                      its own settings
+#                                      with these settings
+#   $redis->{parameters} = 'password_file=PATH';
+#                                      of chat_redis in hosts configured later
 #   $host = Chat::Host->new(N, FOLDER);
 #   $host->configure($redis, Chat::example());
-#   $host->start_nginx;                returns when it has Redis
-#   $host->with_redis;                 its workers that have
-#   $host->end;                        all of it, at once
-#   $host->cut;                        no packet goes from it to Redis, or back
+#   $host->start_nginx;                returns when it is connected to Redis
+#   $host->with_redis;                 workers that are connected to Redis
+#   $host->end;                        kills all processes at once
+#   $host->cut;                        drops packets to and from Redis
 #   $host->mend;
-#   at($host, sub { ... });            with api() and its kin
+#   at($host, sub { ... });            with api() and similar functions
 #
 #   $redis->start;
 #   $redis->signal('STOP');
 #   $redis->end;
-#   $redis->ask('PING');               what redis-cli prints
+#   $redis->ask('PING');               returns the output of redis-cli
 #
 #   $redis = Chat::Redis::Cluster->new(N, NAME => VALUE, ...);
-#                                      of so many masters, in place of one Redis
+#                                      N masters instead of one Redis server
 #   $redis->{nodes}[0]->end;
 
 use strict;
@@ -41,11 +43,11 @@ our @EXPORT = qw(at);
 my $Net = '10.77.0';
 
 
-# missing: why it cannot be done here; undef: it can
+# missing: returns the reason why the tests cannot run, or undef
 
 sub missing {
     for my $program (qw(redis-check-rdb redis-cli)) {
-        return "no $program on the path, it is of redis-tools"
+        return "no $program on the path, install redis-tools"
             if !grep { -x "$_/$program" } split /:/, $ENV{PATH};
     }
 
@@ -53,7 +55,7 @@ sub missing {
 }
 
 
-# enter: all that is started in there ends with it
+# enter: all processes that are started inside end with the namespace
 
 sub enter {
     my @unshare = qw(unshare --net --pid --fork --kill-child --mount-proc);
@@ -81,7 +83,7 @@ sub spaces {
 }
 
 
-# address N: of host N
+# address N: returns the address of host N
 
 sub address {
     my ($n) = @_;
@@ -90,7 +92,7 @@ sub address {
 }
 
 
-# plug WHAT: a process holds its name space, in which all commands are run
+# plug: starts a process that holds the namespace, in which commands are run
 
 sub plug {
     my ($self) = @_;
@@ -118,8 +120,8 @@ sub plug {
 }
 
 
-# isolate WHAT, "on" or "off": who is isolated reaches no other who is, but all
-# others
+# isolate "on" or "off": an isolated host does not reach other isolated ones,
+# but all others
 
 sub isolate {
     my ($self, $on) = @_;
@@ -139,7 +141,7 @@ sub unplug {
 }
 
 
-# at HOST, CODE: requests of CODE go there
+# at HOST, CODE: runs CODE with requests to the host
 
 sub at {
     my ($host, $code) = @_;
@@ -181,53 +183,63 @@ sub new {
 }
 
 
-# configure REDIS, HTTP, SERVER: those of nginx.conf.example, with what it has
-# for several hosts
+# configure REDIS, HTTP, SERVER: with parts of nginx.conf.example, in which the
+# directives for several hosts are enabled
 
 sub configure {
     my ($self, $redis, $http, $server) = @_;
 
-    my $text = "$http\0$server";
-    my $url = $redis->url;
+    my $parameters = join ' ', $redis->addresses, $redis->{parameters} // ();
 
-    $text =~ s/^( *)##(?=\S)/$1/mg >= 4
-        && $text =~ s{redis://[\w.:]+}{$url}
+    $http =~ s/^( *)##(?=\S)/$1/mg
+        && $http =~ s{\bchat_redis\s+\K[^;]+}{$parameters}
         or die "nothing for several hosts in nginx.conf.example\n";
 
-    $self->SUPER::configure(split /\0/, $text);
+    $self->SUPER::configure($http, $server);
 }
 
 
-# start_nginx: before that sockets would be refused.  nchan would go on reading
-# what a reload has freed.
+# start_nginx: waits for Redis
 
 sub start_nginx {
     my ($self) = @_;
 
-    local $ENV{FILL} = 'yes';
-
     $self->SUPER::start_nginx;
 
-    Chat::Site::wait_for(sub {
-        $self->with_redis == ($ENV{CHAT_WORKERS} // 2)
-    }, 10) or die "no Redis\n", $self->error_log;
+    $self->wait_redis(10) or die "no Redis\n", $self->error_log;
 }
 
 
-# with_redis: as nchan logs it
+# with_redis: returns the workers that have both connections, by log messages
 
 sub with_redis {
     my ($self) = @_;
 
-    my %last = $self->error_log =~
-                   /\] (\d+)#\d+: nchan: Redis .* (disconnected|ready)$/mg;
+    my $line = qr/\] (\d+)#\d+: chat redis: (connected|lost|cannot connect)/;
+    my %ready;
 
-    return grep { ($last{$_} // '') eq 'ready' }
+    for (split /^/, $self->error_log) {
+        $ready{$1}{$3} = $2 eq 'connected'
+            if /$line.* for (publishing|subscribing)/;
+    }
+
+    return grep { $ready{$_}{publishing} && $ready{$_}{subscribing} }
                 $self->workers($self->master);
 }
 
 
-# end: as if its power had failed
+# wait_redis SECONDS: returns whether all workers are connected in time
+
+sub wait_redis {
+    my ($self, $seconds) = @_;
+
+    return Chat::Site::wait_for(sub {
+        $self->with_redis == ($ENV{CHAT_WORKERS} // 2)
+    }, $seconds);
+}
+
+
+# end: simulates a power failure
 
 sub end {
     my ($self) = @_;
@@ -242,6 +254,7 @@ sub cut  { Chat::Hosts::isolate($_[0], 'on') }
 sub mend { Chat::Hosts::isolate($_[0], 'off') }
 
 
+
 sub error_log {
     my ($self) = @_;
 
@@ -254,7 +267,7 @@ sub DESTROY {
 
     return if $self->{owner} != $$;
 
-    # this may be the end of the test, with its exit status in here
+    # the status of the test, which may be ending, stays
     local $?;
 
     $self->end;
@@ -271,7 +284,7 @@ use parent -norequire, 'Chat::Server';
 use File::Temp qw(tempdir);
 use POSIX ();
 
-# as the hosts have theirs: the next one's
+# number of the next server, like those of hosts
 my $Number = 100;
 
 
@@ -282,18 +295,18 @@ sub new {
         dir => tempdir(CLEANUP => 1), owner => $$, in => '', n => $Number,
         settings => \%settings,
         address => Chat::Hosts::address($Number++),
-        port => Chat::Site::free_port(),
+        port => $settings{'tls-port'} // Chat::Site::free_port(),
     }, $class;
 
     if (Chat::Hosts::spaces()) {
         Chat::Hosts::plug($self);
 
-        # nodes have to reach each other
+        # the nodes of a cluster reach each other
         Chat::Hosts::isolate($self, 'on') if !$settings{'cluster-enabled'};
     }
 
-    # the program is what it is called by; without a service of its own it
-    # comes under the name of one that looks into files
+    # The name of the program selects its function.  redis-check-rdb is the same
+    # program, and is installed without a service.
     symlink Chat::Site::find('redis-check-rdb'), "$self->{dir}/redis-server";
 
     $self->start;
@@ -302,10 +315,10 @@ sub new {
 }
 
 
-sub url {
+sub addresses {
     my ($self) = @_;
 
-    return "redis://$self->{address}:$self->{port}";
+    return "$self->{address}:$self->{port}";
 }
 
 
@@ -320,7 +333,9 @@ sub start {
         open STDERR, '>&', \*STDOUT;
 
         exec split(' ', $self->{in}), "$self->{dir}/redis-server",
-             '--bind', $self->{address}, '--port', $self->{port},
+             '--bind', $self->{address},
+             $self->{settings}{'tls-port'} ? ('--port', 0)
+                                           : ('--port', $self->{port}),
              '--protected-mode', 'no', '--save', '', '--dir', $self->{dir},
              $self->{settings}{'cluster-enabled'}
              ? ('--bind-source-addr', $self->{address},
@@ -337,7 +352,16 @@ sub start {
 sub ask {
     my ($self, $command) = @_;
 
-    my $answer = `redis-cli -h $self->{address} -p $self->{port} $command 2>&1`;
+    my $settings = $self->{settings};
+    my $tls = $settings->{'tls-port'}
+              ? "--tls --cacert $settings->{'tls-ca-cert-file'}" : '';
+
+    local $ENV{REDISCLI_AUTH};
+    delete $ENV{REDISCLI_AUTH};
+    $ENV{REDISCLI_AUTH} = $settings->{requirepass} if $settings->{requirepass};
+
+    my $answer = `redis-cli -h $self->{address} -p $self->{port} $tls \\
+                  --no-auth-warning $command 2>&1`;
     chomp $answer;
 
     return $answer;
@@ -400,22 +424,13 @@ sub addresses {
 }
 
 
-# ok: all of them know that all is there
+# ok: returns whether all nodes report a complete cluster
 
 sub ok {
     my ($self) = @_;
 
     return !grep { $_->ask('CLUSTER INFO') !~ /^cluster_state:ok/ }
                  @{ $self->{nodes} };
-}
-
-
-# url: with what is between two of them
-
-sub url {
-    my ($self) = @_;
-
-    return join ";\nnchan_redis_server ", map { $_->url } @{ $self->{nodes} };
 }
 
 

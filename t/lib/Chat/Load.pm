@@ -4,18 +4,18 @@
 
 package Chat::Load;
 
-# What people do on a site, all of it, at a moderate pace.
+# Simulates all activities of users on a site, at a moderate rate.
 #
 #   $load = Chat::Load->new(rate => REQUESTS A SECOND, people => [NAMES],
 #                           sockets => N)
-#   $load->start;           in Mojo's loop
-#   $load->stop;            returns when all is answered
-#   $taken = $load->taken;  since the last time: a hash with "requests", "again"
-#                           (met the end of a connection and were tried again),
-#                           "errors", "ms" of each request, from when it was
-#                           due, but for those that hash a password
+#   $load->start;           in the event loop of Mojo
+#   $load->stop;            returns when all requests are answered
+#   $taken = $load->taken;  since the last call: a hash with "requests", "again"
+#                           (retried since the connection ended), "errors", "ms"
+#                           of each request, from its scheduled time, except for
+#                           those that hash a password
 #
-# The last three of the people only log in and out and change their passwords.
+# The last three users only log in and out and change their passwords.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ use List::Util qw(max);
 use Mojo::IOLoop;
 use Time::HiRes qw(time);
 
-# how many of a thousand requests, and what
+# number in a thousand requests, and kind
 my @Kinds = (
     [ 300 => \&send ],
     [ 300 => \&read_one ],
@@ -42,14 +42,14 @@ my @Kinds = (
     [   1 => \&change_password ],
 );
 
-# messages that are asked for; connections that are kept
+# messages that are read; connections that are kept
 my $Known = 5000;
 my $Kept = 20;
 
-# requests at once
+# simultaneous requests
 my $Busy = 50;
 
-# those that a socket was open for, in seconds, on the average
+# average time that a socket is open, seconds
 my $Lives = 30;
 
 
@@ -104,15 +104,15 @@ sub taken {
 }
 
 
-# tick: what is due by now, each at its time, however long the others take; but
-# a machine that cannot keep up shall not have to do ever more at once
+# tick: sends all due requests.  A slow request does not delay others, but the
+# number of simultaneous requests is limited for a slow machine.
 
 sub tick {
     my ($self) = @_;
 
     my $now = (time - $self->{began}) * $self->{rate};
 
-    # given up: what has been due for a second
+    # requests that were due for a second are dropped
     $self->{sent} = int max $self->{sent}, $now - $self->{rate};
 
     while ($self->{sent} < $now && $self->{busy} < $Busy) {
@@ -138,7 +138,7 @@ sub ask {
 
     my $due = delete $self->{due};
 
-    # a connection of its own now and then
+    # some requests use a new connection
     my $client = rand() < 0.2 ? $self->client(keep => 0)
                  : pop @{ $self->{idle} } // $self->client(keep => 1);
 
@@ -204,7 +204,7 @@ sub send {
     my ($from, $to) = ($self->someone, $self->someone);
     my $text = 'x' x (rand() < 0.1 ? 3900 : 20 + rand 100);
 
-    # with a key it may be sent again by us; one in ten is, at any rate
+    # the key allows retries; one in ten sends is always repeated
     my $key = join '-', $$, ++$self->{keys};
     my $bytes = wire(POST => '/api/v1/message/', as => $from,
                      headers => ["Idempotency-Key: $key"],
@@ -233,7 +233,7 @@ sub read_one {
 
     my ($id, @people) = @{ $self->known };
 
-    # before the first has been sent, there is none
+    # the first message may not be sent yet
     $self->ask($id == 1 ? '200|404' : 200,
                wire(GET => "/api/v1/message/$id/", as => one_of(@people)));
 }
@@ -285,7 +285,7 @@ sub mark_read {
 }
 
 
-# with a half of the request, or before the answer
+# leave_early: disconnects after a part of the request or before the response
 
 sub leave_early {
     my ($self) = @_;
@@ -312,7 +312,7 @@ sub login {
 }
 
 
-# in, and out again some seconds later
+# log_in: logs in, and out again some seconds later
 
 sub log_in {
     my ($self) = @_;
@@ -332,7 +332,7 @@ sub log_in {
 }
 
 
-# seldom enough not to be throttled for ever
+# wrong: tries a wrong password, rarely enough not to be throttled forever
 
 sub wrong {
     my ($self) = @_;
@@ -346,7 +346,7 @@ sub wrong {
 }
 
 
-# tried again it would be wrong, so on a connection of its own
+# change_password: uses a new connection, since a retry would fail
 
 sub change_password {
     my ($self) = @_;

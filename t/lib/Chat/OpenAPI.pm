@@ -4,13 +4,13 @@
 
 package Chat::OpenAPI;
 
-# What docs/openapi.yaml says of an answer.
+# Compares responses with docs/openapi.yaml.
 #
 #   @faults = faults(METHOD => TARGET, CODE, [NAME => VALUE, ...], BODY)
 #
-# The target is that of the request line.  Answers of other places than the
-# API and the two forms have no faults.  What has been seen, as "METHOD path
-# code", is added to the file CHAT_TEST_SEEN, if that is in the environment.
+# The target is that of the request line.  Responses outside the API and the two
+# forms have no faults.  Each response, as "METHOD path code", is added to the
+# file CHAT_TEST_SEEN, if that is in the environment.
 
 use strict;
 use warnings;
@@ -24,14 +24,14 @@ use YAML::XS;
 
 our @EXPORT_OK = qw(faults description operations);
 
-# these belong to HTTP, and nginx writes them
+# these belong to HTTP, and nginx sends them
 my %of_http = map { $_ => 1 } qw(connection content-length content-type date
                                  server transfer-encoding);
 
-# what nginx says of a request before it is one for the API
+# statuses that nginx returns before a request reaches the API
 my %of_nginx = map { $_ => 1 } qw(400 405 408 413 414 501 505);
 
-# where there is no such path, or where it does not have the method
+# for an unknown path or a method that the path does not have
 my %no_path = (403 => 'Denied', 404 => 'NotFound', 429 => 'TooManyRequests',
                503 => 'Unavailable');
 my %no_method = (403 => 'Forbidden', 405 => 'NotAllowed',
@@ -40,7 +40,7 @@ my %no_method = (403 => 'Forbidden', 405 => 'NotAllowed',
 my ($doc, $validator, @paths, %seen);
 
 
-# description: all of it
+# description: returns the parsed docs/openapi.yaml
 
 sub description {
     return $doc if $doc;
@@ -50,7 +50,7 @@ sub description {
     $doc = YAML::XS::LoadFile(abs_path(dirname(__FILE__) . '/../../..')
                               . '/docs/openapi.yaml');
 
-    # the keywords in use are the same in the draft that OpenAPI 3.1 names
+    # the keywords in use are the same in the draft that OpenAPI 3.1 refers to
     $validator = JSON::Validator->new->schema({
         %$doc, '$schema' => 'https://json-schema.org/draft/2019-09/schema',
     })->schema;
@@ -62,15 +62,15 @@ sub description {
 }
 
 
-# path_pattern PATH: what matches it, with or without the closing slash; what
-# is no name is no such path
+# path_pattern PATH: returns a pattern for it, with or without the trailing
+# slash; an invalid name does not match
 
 sub path_pattern {
     my ($path) = @_;
 
     my $pattern = quotemeta $path;
 
-    $pattern =~ s/\\\{name\\\}/[\\w.\@+-]{1,150}/;
+    $pattern =~ s/\\\{name\\\}/[^\\x00-\\x1f\\x7f-\\x9f]{1,150}/;
     $pattern =~ s/\\\{\w+\\\}/[^\/]+/;
     $pattern =~ s/\\\/$/\\\/?/ if $path =~ m{^/api/v1/.};
 
@@ -78,7 +78,7 @@ sub path_pattern {
 }
 
 
-# operations: all there are, as [METHOD, path, operation]
+# operations: returns all as [METHOD, path, operation]
 
 sub operations {
     my $paths = description()->{paths};
@@ -130,7 +130,7 @@ sub faults {
 }
 
 
-# normal_path TARGET: as nginx sees it, as characters
+# normal_path TARGET: returns the path as nginx normalizes it, in characters
 
 sub normal_path {
     my ($path) = @_;
@@ -158,7 +158,7 @@ sub page_of_nginx {
 }
 
 
-# has_page RESPONSE: whether it is one, of no certain text
+# has_page RESPONSE: returns whether its content is a page of any text
 
 sub has_page {
     my ($response) = @_;
@@ -176,7 +176,7 @@ sub response {
 }
 
 
-# follow NODE: what it is or refers to
+# follow NODE: returns the node, or the one that it refers to
 
 sub follow {
     my ($node) = @_;
@@ -218,7 +218,7 @@ sub header_faults {
         push @faults, "header Allow is not $item->{'x-allow'}";
     }
 
-    # those of a page are the site's
+    # the headers of a page belong to the site
     return @faults if has_page($response);
 
     return (@faults, map { "header $_ is not described" }
@@ -233,7 +233,7 @@ sub body_faults {
     my $content = $response->{content};
 
     if (!$content) {
-        return "there is a body, of type $type" if length $type || length $body;
+        return "there is a body of type $type" if length $type || length $body;
         return;
     }
 
@@ -249,10 +249,10 @@ sub body_faults {
 
     return 'JSON has a parameter in its type' if $type ne $media;
 
-    # not decode_json(), for Encode refuses U+FFFE and the like
+    # not decode_json(), since Encode rejects U+FFFE and others
     my $text = $body;
 
-    return 'the body is no UTF-8'
+    return 'the body is not valid UTF-8'
         if !utf8::decode($text)
            || $text =~ /[^\0-\x{d7ff}\x{e000}-\x{10ffff}]/;
 
@@ -263,7 +263,7 @@ sub body_faults {
 }
 
 
-# see WHAT: once in each process
+# see WHAT: writes it to the file once per process
 
 sub see {
     my ($what) = @_;

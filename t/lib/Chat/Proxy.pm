@@ -4,29 +4,28 @@
 
 package Chat::Proxy;
 
-# A process between nginx and the database, on a socket of its own, to be a
-# database that goes away, comes back, or does not answer.
+# A process between nginx and the database, with its own socket, that simulates
+# faults of the database.
 #
 #   $proxy = Chat::Proxy->new(PATH, UPSTREAM);
-#   $proxy->pass;       hands everything on: how it begins
-#   $proxy->refuse;     closes all connections and takes no new ones
-#   $proxy->hold;       takes connections and reads them, but says nothing
-#   $proxy->stall;      hands on the first thing the database says to each
-#                       connection, and nothing after it
-#   $proxy->swallow;    hands on, but instead of the next answer there is the
-#                       end of its connection; then passes
+#   $proxy->pass;       forwards all data, the initial mode
+#   $proxy->refuse;     closes all connections and accepts no new ones
+#   $proxy->hold;       accepts and reads connections, but does not respond
+#   $proxy->stall;      forwards only the first response of the database on each
+#                       connection
+#   $proxy->swallow;    forwards data, but closes a connection instead of its
+#                       next response; then passes
 #   $proxy->cut;        closes all connections; then passes
-#   $proxy->slow;       hands on, but what the database says 0.3 s later
+#   $proxy->slow;       forwards responses after 0.3 s
 #   $proxy->trickle;    ... byte by byte
 #   $proxy->drip(SECONDS);
-#                       ... so far apart, after the first thing of each
-#                       connection, which is handed on whole, 0.3 s later
-#   $proxy->garble(N);  ... or rather something like it: N begins the series of
-#                       random numbers that it is made by
+#                       ... at this interval, except for the first response on
+#                       each connection, which is forwarded after 0.3 s
+#   $proxy->garble(N);  ... with random changes; N is the seed
 #   $proxy->garble_answers(N);
-#                       ... but what comes before the first query of each
+#                       ... except for data before the first query of each
 #                       connection
-#   $proxy->opened;     how many connections have been made so far
+#   $proxy->opened;     returns the number of connections so far
 
 use strict;
 use warnings;
@@ -49,7 +48,7 @@ sub new {
         eval { serve($path, $upstream, $theirs) };
         print STDERR $@ if $@;
 
-        # none of the parent's END blocks
+        # without the END blocks of the parent
         require POSIX;
         POSIX::_exit(0);
     }
@@ -89,10 +88,10 @@ sub DESTROY {
 
     return if $self->{owner} != $$;
 
-    # this may be the end of the test, with its exit status in here
+    # the status of the test, which may be ending, stays
     local $?;
 
-    # of which another proxy's process may have a copy
+    # shutdown() instead of close(), since other proxies may have a copy
     shutdown $self->{control}, 2;
     close $self->{control};
     waitpid $self->{pid}, 0;
@@ -101,20 +100,20 @@ sub DESTROY {
 
 # --- the process -----------------------------------------------------------
 
-# a socket => the other end's, and the sockets of the database's side
+# socket => its peer, and sockets of the database
 
 my (%peer, %servers);
 
-# a socket => what is still to be written: [TIME, SOCKET, BYTES, HOW MANY, PAUSE]
+# socket => pending data: [TIME, SOCKET, BYTES, BYTES PER WRITE, PAUSE]
 my %later;
 
-# the database's side of connections that it has said something on
+# sockets of the database with a response
 my %greeted;
 
-# those of which something has been asked, as %servers
+# sockets of the database with a query
 my %asked;
 
-# between two bytes
+# seconds between two bytes
 my $pause = 0.001;
 
 my $select = IO::Select->new;
@@ -149,7 +148,7 @@ sub serve {
 
                 syswrite $control, "$opened\n";
 
-                # the sockets have changed under this loop
+                # the sets of sockets have changed
                 last;
             }
 
@@ -170,7 +169,7 @@ sub serve {
 
             } else {
                 my $way = $servers{$socket} ? $mode : 'pass';
-                # slow, for what is there at once the client never waits for
+                # slow, since a client does not wait for available data
                 $way = $greeted{$socket} ? 'trickle' : 'slow'
                     if $way eq 'drip';
                 $greeted{$socket} = 1 if $servers{$socket};
@@ -200,7 +199,7 @@ sub change_mode {
         return undef;
     }
 
-    # what the server says waits meanwhile
+    # responses of the server wait meanwhile
     for my $server (values %servers) {
         $mode eq 'hold' ? $select->remove($server) : $select->add($server);
     }
@@ -256,12 +255,12 @@ sub hand_on {
 
     my $peer = $peer{$socket};
 
-    # commands begin to count their packets anew, what belongs to a log-in not
+    # commands have packet number 0, unlike packets of a login
     $asked{$peer} = 1 if $servers{$peer} && substr($bytes, 3, 1) eq "\0";
 
     $bytes = garbled($bytes) if $mode eq 'garble';
 
-    # not before what is still to come
+    # not before pending data
     if ($mode =~ /slow|trickle/ || $later{$peer}) {
         push @{ $later{$peer} }, [
             time + ($mode eq 'slow' ? 0.3 : 0), $peer, $bytes,
@@ -293,7 +292,7 @@ sub wait_time {
 }
 
 
-# write_due: of each socket what is due, some of it now and the rest later
+# write_due: writes the due data of each socket and schedules the rest
 
 sub write_due {
     for my $key (keys %later) {
@@ -311,7 +310,7 @@ sub write_due {
 }
 
 
-# garbled BYTES: a packet is three bytes of length, a number, and the rest
+# garbled BYTES: a packet has three bytes of length, a number, and the data
 
 sub garbled {
     my ($bytes) = @_;
@@ -319,21 +318,21 @@ sub garbled {
     my $any = sub { join '', map { chr int rand 256 } 1 .. $_[0] };
 
     for (int rand 6) {
-        # nothing of it
+        # random bytes
         return $any->(length $bytes) if $_ == 0;
 
-        # nothing of what a packet says
+        # a packet with random data
         return substr($bytes, 0, 4) . $any->(length($bytes) - 4) if $_ == 1;
 
-        # another length, and so another place of all that follows
+        # another length, which shifts all following packets
         return chr(int rand 256) . substr($bytes, 1) if $_ == 2;
         return "\xff\xff\xff" . substr($bytes, 3) if $_ == 3;
 
-        # less of it
+        # truncated data
         return substr($bytes, 0, 1 + rand length $bytes) if $_ == 4;
     }
 
-    # a few bytes of it
+    # a few changed bytes
     substr($bytes, rand length $bytes, 1) = $any->(1) for 1 .. 1 + rand 3;
 
     return $bytes;

@@ -4,32 +4,32 @@
 
 package Chat::Server;
 
-# A database server of a test's own, for faults that are its own.
+# A database server for one test, for faults that affect the whole server.
 #
 #   BEGIN { $server = Chat::Server->new }
-#   use Chat;            its tables and accounts are there
+#   use Chat;            uses the tables and accounts of this server
 #
-#   $server->stop;       SIGSTOP: it hangs
+#   $server->stop;       sends SIGSTOP
 #   $server->cont;
 #   $server->end(SIGNAL);
 #   $server->start(OPTION, ...);
-#                        with its data as they are, and options of its own
-#   $server->fill;       leaves nothing of its disk; false: no disk of its own
+#                        with the existing data and further options
+#   $server->fill;       fills its disk; returns false without a separate disk
 #   $server->free;
 #
-# With options of its own at each start, and as a replica of another:
+# With options for each start, and as a replica of another server:
 #
 #   $primary = Chat::Server->new(options => Chat::Server->binlog(PORT));
 #   $replica = Chat::Server->new(options => Chat::Server->replica,
 #                                of => $primary);
-#   $replica->hold;      applies nothing more
+#   $replica->hold;      stops the application of changes
 #   $replica->apply;
 #   $replica->reaches($primary->position);
 #   $replica->sql(STATEMENT);
-#                        by root, there; what the client program prints
+#                        runs it as root and returns the output of the client
 #
-# The data are on a small disk in memory, in a mount name space of their own,
-# where these can be made: see "unshare".
+# The data are on a small disk in memory, in a mount namespace, if one can be
+# created: see "unshare".
 
 use strict;
 use warnings;
@@ -44,7 +44,7 @@ use Time::HiRes qw(sleep time);
 my $Top = abs_path(dirname(__FILE__) . '/../../..');
 my $Password = 'pw-Rm4kTz';
 
-# options; and megabytes, of which the newest versions need more than half for
+# options; and megabytes, more than half of which the newest versions need for
 # empty tables
 my $Log = log_size(8);
 my $Disk = $Mysql ? 192 : 128;
@@ -54,7 +54,7 @@ sub new {
 
     my $dir = tempdir(CLEANUP => 1);
 
-    # the module's account comes in here
+    # for the module's account
     chmod 0755, $dir;
     mkdir "$dir/disk";
 
@@ -79,7 +79,7 @@ sub new {
 }
 
 
-# binlog PORT: options of one that others can follow, and of such another
+# binlog PORT: returns options of a primary; replica: those of a replica
 
 sub binlog {
     my (undef, $port) = @_;
@@ -100,7 +100,7 @@ sub gtid {
 }
 
 
-# follow PRIMARY: all of its log, in which is all that it has
+# follow PRIMARY: replicates its whole binary log, which has all of its data
 
 sub follow {
     my ($self, $primary) = @_;
@@ -132,7 +132,7 @@ sub position {
 }
 
 
-# reaches POSITION: whether within some seconds
+# reaches POSITION: returns whether it does within some seconds
 
 sub reaches {
     my ($self, $position) = @_;
@@ -157,7 +157,7 @@ sub sql {
 }
 
 
-# mount_disk: a process holds the name space, in which all commands are run
+# mount_disk: starts a process that holds the namespace, for all commands
 
 sub mount_disk {
     my ($self) = @_;
@@ -232,7 +232,7 @@ sub start {
 }
 
 
-# prepare: what Chat.pm wants
+# prepare: creates the accounts and databases that Chat.pm needs
 
 sub prepare {
     my ($self) = @_;
@@ -246,7 +246,7 @@ sub prepare {
                            . "CREATE USER 'chat'\@'localhost'"
                            . " IDENTIFIED BY '$Password';\nUSE chat;\n");
 
-    # grants want the tables to be there
+    # grants require the tables
     $self->sh("sh -c 'cat $dir/chat.sql $Top/sql/schema.sql $Top/sql/grants.sql |
                $Client --defaults-file=$dir/client.cnf'");
 
@@ -270,7 +270,7 @@ sub put {
 sub cont { kill CONT => $_[0]{pid} }
 
 
-# stop: a thread may go on for a moment, and answer
+# stop: waits until it has stopped, since a thread may still respond
 
 sub stop {
     my ($self) = @_;
@@ -304,7 +304,7 @@ sub end {
 
 # --- the disk --------------------------------------------------------------
 
-# filler: a file that is in the server's way, seen from here
+# filler: returns the path of a file on the server's disk, seen from outside
 
 sub filler {
     my ($self) = @_;
@@ -337,7 +337,7 @@ sub DESTROY {
 
     return if $self->{owner} != $$;
 
-    # this may be the end of the test, with its exit status in here
+    # the status of the test, which may be ending, stays
     local $?;
 
     $self->end('KILL');

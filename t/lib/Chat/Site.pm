@@ -4,17 +4,17 @@
 
 package Chat::Site;
 
-# A database server and an nginx of a test's own, which may be killed.
+# A database server and an nginx for one test, which the test may kill.
 #
 #   BEGIN { $site = Chat::Site->new(FOLDER); $site->start_db; $site->prepare }
-#   use Chat;                  its tables, accounts and port are this site's
+#   use Chat;                  uses the tables, accounts and port of this site
 #
 #   $site->configure(Chat::example());
 #   $site->start_nginx;
 #   end_all($site->processes);      masters and workers
 #
 # Unlike those of a Chat::Server, its methods work in any process that has the
-# object, for what runs is known by files.
+# object, since files have the state of processes.
 
 use strict;
 use warnings;
@@ -22,17 +22,17 @@ use warnings;
 use parent 'Chat::Server';
 
 use Chat::Family;
+use Chat::Ports qw(free_port);
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
-use IO::Socket::INET;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
 my $Top = abs_path(dirname(__FILE__) . '/../../..');
 
-# as root, servers that give their rights up could not write to our folders
+# servers that drop root privileges could not write to the directories
 my $User = $> == 0 ? 'root' : undef;
 
 
@@ -42,7 +42,7 @@ sub new {
     remove_tree($dir);
     make_path("$dir/tmp", "$dir/deaths");
 
-    # a socket's path is short
+    # the path of a socket has a small maximum length
     my $self = bless {
         dir => $dir, owner => $$, in => '', run => tempdir(CLEANUP => 1),
         nginx => $ENV{TEST_NGINX_BINARY} // find('nginx'),
@@ -54,8 +54,8 @@ sub new {
     $self->{port} = free_port();
     $self->{socket} = "$self->{run}/db.sock";
 
-    # a server that starts takes others' tables of its own name out of the
-    # folder for temporary ones
+    # a starting server removes tables of other servers from a shared directory
+    # for temporary files
     $self->sh("TMPDIR=$dir/tmp "
               . install_command("$dir/data", $User ? "--user=$User" : ()));
 
@@ -63,7 +63,7 @@ sub new {
 }
 
 
-# preload: a nginx with sanitizers tells by itself
+# preload: none for an nginx with sanitizers, which report crashes
 
 sub preload {
     my ($self) = @_;
@@ -76,19 +76,7 @@ sub preload {
 }
 
 
-# free_port: below those that the kernel gives to outgoing connections
-
-sub free_port {
-    for ( ;; ) {
-        my $port = 10000 + int rand 20000;
-
-        return $port if IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port",
-                                              Listen => 1, ReuseAddr => 1);
-    }
-}
-
-
-# find PROGRAM: nginx that upgrades itself looks on no path
+# find PROGRAM: returns the full path, which an upgrade of nginx needs
 
 sub find {
     my ($program) = @_;
@@ -110,7 +98,7 @@ sub slurp {
 
 # --- processes -------------------------------------------------------------
 
-# alive PID: nobody may have asked yet how it ended
+# alive PID: returns false for zombies as well
 
 sub alive {
     my ($pid) = @_;
@@ -119,7 +107,7 @@ sub alive {
 }
 
 
-# wait_for CONDITION, SECONDS: whether it came true in time
+# wait_for CONDITION, SECONDS: returns whether it becomes true in time
 
 sub wait_for {
     my ($condition, $seconds) = @_;
@@ -135,7 +123,7 @@ sub wait_for {
 }
 
 
-# end_all PIDS: at once
+# end_all PIDS: kills all of them at once
 
 sub end_all {
     my (@pids) = @_;
@@ -158,15 +146,15 @@ sub db_pid {
 }
 
 
-# start_db: what is committed there survives "kill -9", and nobody sees what does
-# not: for that the binary log
+# start_db: committed transactions survive "kill -9", and others see no
+# transaction before it is durable; the binary log ensures this
 
 sub start_db {
     my ($self) = @_;
 
     my $dir = $self->{dir};
 
-    # MySQL's lock is of a process that may be a zombie
+    # MySQL's lock file may name a zombie
     unlink $self->{socket}, "$self->{socket}.lock";
 
     my $pid = fork // die "fork: $!\n";
@@ -190,7 +178,7 @@ sub start_db {
 }
 
 
-# wait_db SECONDS: whether it answers
+# wait_db SECONDS: returns whether the server responds in time
 
 sub wait_db {
     my ($self, $seconds) = @_;
@@ -203,7 +191,7 @@ sub wait_db {
 }
 
 
-# prepare: what Chat.pm wants
+# prepare: creates the accounts and databases that Chat.pm needs
 
 sub prepare {
     my ($self) = @_;
@@ -217,7 +205,7 @@ sub prepare {
 
 # --- nginx -----------------------------------------------------------------
 
-# configure HTTP, SERVER: the two parts of nginx.conf.example, by Chat::example
+# configure HTTP, SERVER: the parts of nginx.conf.example from Chat::example
 
 sub configure {
     my ($self, $http, $server) = @_;
@@ -241,7 +229,7 @@ sub configure {
 }
 
 
-# start_nginx: of what it becomes the session is known
+# start_nginx: stores the session, by which processes are recognized
 
 sub start_nginx {
     my ($self) = @_;
@@ -254,7 +242,7 @@ sub start_nginx {
 }
 
 
-# master: the one that signals go to
+# master: returns the process that receives signals
 
 sub master {
     my ($self) = @_;
@@ -266,7 +254,7 @@ sub master {
 }
 
 
-# is_new MASTER: whether the one that it is to follow is still there
+# is_new MASTER: returns whether its predecessor still runs
 
 sub is_new {
     my ($self, $master) = @_;
@@ -277,7 +265,7 @@ sub is_new {
 }
 
 
-# is_nginx PID: of this site
+# is_nginx PID: returns whether it belongs to this site
 
 sub is_nginx {
     my ($self, $pid) = @_;
@@ -289,8 +277,8 @@ sub is_nginx {
 }
 
 
-# workers MASTER: those that take connections.  Titles of processes are not seen
-# under valgrind.
+# workers MASTER: returns those that accept connections.  Process titles are not
+# visible under valgrind.
 
 sub workers {
     my ($self, $master) = @_;
@@ -304,7 +292,7 @@ sub workers {
 }
 
 
-# death PID: the calls that led to it, innermost first, or ''
+# death PID: returns the stack trace of its crash, innermost call first, or ''
 
 sub death {
     my ($self, $pid) = @_;
@@ -323,7 +311,7 @@ sub death_file {
 }
 
 
-# forgive PID: its report shall not be counted
+# forgive PID: its report is not counted
 
 sub forgive {
     my ($self, $pid) = @_;
@@ -332,7 +320,7 @@ sub forgive {
 }
 
 
-# processes: all of this nginx, orphans and other generations too
+# processes: returns all of this nginx, including orphans and other generations
 
 sub processes {
     my ($self) = @_;
@@ -349,7 +337,7 @@ sub DESTROY {
 
     return if $self->{owner} != $$;
 
-    # this may be the end of the test, with its exit status in here
+    # the status of the test, which may be ending, stays
     local $?;
 
     while (my @pids = ($self->processes, $self->db_pid)) {

@@ -4,14 +4,14 @@
 
 package Chat::Wire;
 
-# Bytes as they are on the wire, for what no well-behaved client would send.
+# Requests in wire format, for those that no well-behaved client sends.
 #
-#   $bytes = wire(METHOD => PATH, OPTIONS)      a request
-#   $answer = talk($bytes, OPTIONS)             on a connection of its own
-#   $answer = ask($bytes, OPTIONS)              on one that is kept
+#   $bytes = wire(METHOD => PATH, OPTIONS)      returns a request
+#   $answer = talk($bytes, OPTIONS)             sends it on a new connection
+#   $answer = ask($bytes, OPTIONS)              sends it on a kept connection
 #
-# An answer is a hash with "code", "head", "body" and "text", which is all of
-# it; the code is 0 where the connection ended or time was up before.
+# A response is a hash with "code", "head", "body" and "text", which is all of
+# it.  The code is 0 if the connection ended or time expired before.
 
 use strict;
 use warnings;
@@ -26,14 +26,14 @@ use Time::HiRes qw(time);
 our @EXPORT = qw(wire dial send_all talk ask read_answer reset_by_peer
                  frame h2_begin h2_request exits);
 
-# an answer that takes longer is none
+# seconds: a response that takes longer is lost
 my $limit = 10;
 
-# the connection that is kept
+# the kept connection
 my $kept;
 
 
-# wire METHOD => PATH, as => WHO, headers => [LINES], version => '1.1',
+# wire METHOD => PATH, as => USER, headers => [LINES], version => '1.1',
 # json => BYTES, form => BYTES, or type => TYPE with body => BYTES, and
 # chunked => 1 for a body without a length
 
@@ -84,8 +84,8 @@ sub dial {
 }
 
 
-# send_all SOCKET, BYTES: whether all has gone.  The other side may have
-# answered and closed meanwhile, which is no fault.
+# send_all SOCKET, BYTES: returns whether all bytes were sent.  The server may
+# have responded and closed the connection before.
 
 sub send_all {
     my ($socket, $bytes) = @_;
@@ -113,7 +113,7 @@ sub send_all {
 
 
 # read_answer SOCKET, head => 1 (it may never end), method => 'HEAD',
-# seconds => N: the next one; \$rest keeps what belongs to those behind it
+# seconds => N: returns the next response; \$rest keeps the following bytes
 
 sub read_answer {
     my ($socket, %option) = @_;
@@ -142,7 +142,7 @@ sub read_answer {
 sub parse {
     my ($rest, $closed, %option) = @_;
 
-    # what says "go on" is not the answer
+    # "100 Continue" is not the response
     $$rest =~ s{\AHTTP/1\.1 100 [^\r]*\r\n\r\n}{};
 
     return unless $$rest =~ m{\A(HTTP/1\.[01] (\d+).*?\r\n)\r\n(.*)}s;
@@ -174,7 +174,7 @@ sub parse {
 }
 
 
-# unchunk BYTES: how long they are, up to the last chunk, and what they say
+# unchunk BYTES: returns the length up to the last chunk, and the data
 
 sub unchunk {
     my ($bytes) = @_;
@@ -196,7 +196,8 @@ sub unchunk {
 }
 
 
-# talk BYTES, shut => 1 (this side ends behind them), and those of read_answer()
+# talk BYTES, shut => 1 (shuts down writing after them), and those of
+# read_answer()
 
 sub talk {
     my ($bytes, %option) = @_;
@@ -210,8 +211,8 @@ sub talk {
 }
 
 
-# note BYTES, ANSWER, OPTIONS: the answer, to what may be a request; unless only
-# its head was read
+# note BYTES, ANSWER, OPTIONS: records the response if BYTES may be a request,
+# unless only its head was read
 
 sub note {
     my ($bytes, $answer, %option) = @_;
@@ -228,7 +229,7 @@ sub note {
 }
 
 
-# ask BYTES: many small ones, quickly
+# ask BYTES: fast for many small requests
 
 sub ask {
     my ($bytes, %option) = @_;
@@ -241,7 +242,7 @@ sub ask {
 
         my $answer = read_answer($kept, %option);
 
-        # nginx ends a connection after so many requests
+        # nginx closes a connection after keepalive_requests
         undef $kept
             if !$answer->{code} || $answer->{head} =~ /^Connection: close/mi;
 
@@ -270,14 +271,14 @@ sub frame {
 }
 
 
-# h2_begin: a connection's beginning
+# h2_begin: returns the start of a connection
 
 sub h2_begin {
     return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame(4, 0, 0, '');
 }
 
 
-# h2_request STREAM, METHOD => PATH, OPTIONS: those of wire()
+# h2_request STREAM, METHOD => PATH, OPTIONS: as for wire()
 
 sub h2_request {
     my ($stream, $method, $path, %option) = @_;
@@ -301,7 +302,7 @@ sub h2_request {
 }
 
 
-# h2_string BYTES: with their length in front (RFC 7541, 5.1 and 5.2)
+# h2_string BYTES: returns them with their length (RFC 7541, 5.1 and 5.2)
 
 sub h2_string {
     my ($bytes) = @_;
@@ -322,7 +323,7 @@ sub h2_string {
 
 # --- nginx -----------------------------------------------------------------
 
-# exits: what the log has of workers that did not live, as a text
+# exits: returns the log lines of crashed workers, as a text
 
 sub exits {
     return join '', grep { /exited on signal|\[alert\]|\[emerg\]/ }

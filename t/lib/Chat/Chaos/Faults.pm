@@ -4,8 +4,8 @@
 
 package Chat::Chaos::Faults;
 
-# What befalls the site: nginx and its database, each by a process of its own,
-# so that troubles meet.
+# Faults of the site: nginx and its database, each caused by a separate process,
+# so that faults coincide.
 
 use strict;
 use warnings;
@@ -16,23 +16,23 @@ use Chat::Site;
 use List::Util qw(shuffle);
 use Time::HiRes qw(sleep time);
 
-# each kind comes as often as it stands there, in the order of chance, before
-# they come again
+# each kind occurs as often as it is listed, in random order, before the list
+# is repeated
 my @nginx = (('worker') x 8, ('reload') x 4, ('master') x 2, ('upgrade') x 2);
 my @database = (('db_kill') x 2, ('db_stop') x 2);
 
-# seconds that a new server may take to be there
+# seconds that a new server may take to start
 my $limit = 30;
 
 
-# nginx SITE, TOLD: until the end, with all of it running then
+# nginx SITE, TOLD: runs until the end, with all processes running then
 
 sub nginx {
     my ($site, $told) = @_;
 
     my @kinds;
 
-    # now and then it lasts, so that silent sockets are noticed
+    # some pauses are longer, so that silent sockets are detected
     until (pause($told, chance(0.15) ? between(6, 9) : between(0.1, 2.5))) {
         @kinds = shuffle(@nginx) unless @kinds;
 
@@ -43,7 +43,7 @@ sub nginx {
 }
 
 
-# killed PIDS: so that the log's "exited on signal 9" is known to be ours
+# killed PIDS: kills them and notes it, so that "exited on signal 9" is expected
 
 sub killed {
     my ($kind, @pids) = @_;
@@ -78,7 +78,7 @@ sub reload {
 sub master {
     my ($site) = @_;
 
-    # one may just have started another
+    # nginx may just have started another worker
     while (my @pids = $site->processes) {
         killed(master => @pids);
     }
@@ -89,16 +89,15 @@ sub master {
 }
 
 
-# upgrade: the old one's workers end gracefully, the new one listens on the same
-# sockets
+# upgrade: the old workers end gracefully, the new master has the same sockets
 
 sub upgrade {
     my ($site) = @_;
 
     my $old = $site->master;
 
-    # one upgrade after the other is all that nginx can do: it ignores the signal
-    # while its parent lives, which ends a moment after its file
+    # Upgrades do not overlap: nginx ignores the signal while its parent runs,
+    # which ends shortly after its PID file is removed
     Chat::Site::wait_for(sub { !$site->is_new($old) }, $limit)
         or die "the old master process does not end\n";
 
@@ -123,7 +122,7 @@ sub upgrade {
 }
 
 
-# database SITE, TOLD: until the end, with the server running then
+# database SITE, TOLD: runs until the end, with the server running then
 
 sub database {
     my ($site, $told) = @_;
@@ -146,7 +145,15 @@ sub db_kill {
     killed(db_kill => $site->db_pid);
     sleep between(0, 2);
     $site->start_db;
-    $site->wait_db($limit) or die "the database does not come back\n";
+
+    my $end = time + $limit;
+
+    # MariaDB 10.11 may abort during recovery: an assertion in trx0purge.cc
+    until ($site->wait_db(2)) {
+        die "the database does not come back\n" if time > $end;
+        $site->start_db if !$site->db_pid;
+    }
+
     note_fault(db_kill => 'started ' . $site->db_pid);
 }
 
@@ -160,7 +167,7 @@ sub db_stop {
     kill STOP => $pid;
     sleep between(1, 6);
 
-    # what a server has half done when it dies
+    # a stopped server dies with unfinished work
     if (chance(0.2)) {
         db_kill($site);
         return;
@@ -172,7 +179,7 @@ sub db_stop {
 
 
 # late TOLD, NAME, PEOPLE: transactions that take their ids long before they
-# commit, as a send would whose server is slow.  Returns how many ended how.
+# commit, like sends on a slow server.  Returns the numbers of their results.
 
 sub late {
     my ($told, $name, @people) = @_;
@@ -186,7 +193,7 @@ sub late {
         eval { late_one($told, $db, "late-$name-$n", $end, @people); 1 }
             or $end = 'lost';
 
-        # of a server that has gone this fails too
+        # fails as well if the server has ended
         eval { $db->disconnect };
 
         $done{$end}++;
@@ -203,7 +210,7 @@ sub late_one {
 
     $db->begin_work;
 
-    # slots of its own: nobody shall wait for these
+    # separate slots, so that sends do not wait for them
     $db->do('INSERT INTO chat_writing (slot, floor_id)
              SELECT 1000000 + CONNECTION_ID() % 256, COALESCE(MAX(id), 0) + 1
              FROM chat_message

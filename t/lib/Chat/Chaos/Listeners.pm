@@ -4,8 +4,9 @@
 
 package Chat::Chaos::Listeners;
 
-# People who want to see every message of theirs: by a socket and catching up,
-# as html/static/chat.js does with longer pauses, or by "after=" alone.
+# Users that read all of their messages: by a socket and catching up, as
+# html/static/chat.js does with longer pauses, or by "after=" only, without and
+# with changes.
 
 use strict;
 use warnings;
@@ -17,25 +18,26 @@ use Mojo::UserAgent;
 use Time::HiRes qw(time);
 
 # seconds
-my $TIMEOUT = 15;      # for a request or a handshake
-my $WATCH = 15;        # between two looks at what the socket lost
-my $SETTLE = 1;        # after connecting, until the last look
-my $REST = 40;         # for the last round of all
+my $TIMEOUT = 15;      # of a request or a handshake
+my $WATCH = 15;        # between two checks for lost notifications
+my $SETTLE = 1;        # after connecting, until the last check
+my $REST = 40;         # for the last round of all listeners
 
 my ($Agent, $Ending, $Running);
 
 
 # listen TOLD, PEOPLE: returns a list of listeners, each with
 #
-#   who, kind       "socket" or "after"
+#   who, kind       "socket", "after" or "changes"
 #   seen            { ID => 'FROM > TO: MARKER' } by "after="
+#   state           { ID => TEXT } with changes, undef for a deleted message
 #   heard           { ID => TIME } by the socket
-#   open            [[FROM, TO], ...]: when there was a socket
-#   rounds          [[TIME, AFTER, CURSOR, IDS ...], ...]: requests that had
-#                   news, or another cursor
-#   odd             [texts from the socket that are no hints]
+#   open            [[FROM, TO], ...]: times with a socket
+#   rounds          [[TIME, AFTER, CURSOR, IDS ...], ...]: requests with new
+#                   messages or another cursor
+#   odd             [texts from the socket that are not notifications]
 #   done            whether the last round ended
-#   codes           { STATUS => how often } of requests, handshakes apart
+#   codes           { STATUS => number } of requests, without handshakes
 
 sub listen {
     my ($told, @people) = @_;
@@ -43,8 +45,8 @@ sub listen {
     $Agent = Mojo::UserAgent->new(max_connections => 32, connect_timeout => 5,
                                   request_timeout => $TIMEOUT);
 
-    my @all = map { my $who = $_; map { new($who, $_) } qw(socket after) }
-                  @people;
+    my @all = map { my $who = $_;
+                    map { new($who, $_) } qw(socket after changes) } @people;
 
     $Running = @all;
 
@@ -65,7 +67,8 @@ sub listen {
 
     return [map { my $self = $_;
                   +{ map { $_ => $self->{$_} }
-                         qw(who kind seen heard open rounds odd done codes) } }
+                         qw(who kind seen state heard open rounds odd done
+                            codes) } }
                 @all];
 }
 
@@ -74,15 +77,15 @@ sub new {
     my ($who, $kind) = @_;
 
     return { who => $who, kind => $kind, cursor => 0, done => 0, n => 0,
-             seen => {}, heard => {}, open => [], rounds => [], odd => [],
+             seen => {}, state => {}, heard => {}, open => [], rounds => [], odd => [],
              codes => {} };
 }
 
 
 # --- after= ----------------------------------------------------------------
 
-# catch_up SELF, CALL: all there is; then CALL with how many were new, or undef
-# when that failed.  A call while one is running waits for another round.
+# catch_up SELF, CALL: catches up, then calls CALL with the number of new
+# messages, or undef on failure.  A call during a round waits for another one.
 
 sub catch_up {
     my ($self, $call) = @_;
@@ -119,7 +122,8 @@ sub next_page {
     my $limit = pick(1, 3, 10, 100, 100);
 
     $Agent->get(
-        url("/api/v1/message/?after=$after&limit=$limit")
+        url("/api/v1/message/?after=$after&limit=$limit"
+            . ($self->{kind} eq 'changes' ? '&changes=1' : ''))
         => { Cookie => 'sessionid=' . token($self->{who}) } => sub {
             my (undef, $tx) = @_;
 
@@ -143,12 +147,24 @@ sub take_page {
 
     for my $message (@{ $page->{results} }) {
         my $id = $message->{id};
+
+        if ($message->{change}) {
+            my $current = $message->{message};
+
+            $self->{state}{ $current ? $current->{id}
+                                     : $message->{message_id} }
+                = $current && $current->{body};
+            next;
+        }
+
+        $self->{state}{$id} = $message->{body};
+
         my ($marker) = $message->{body} =~ /^(\S+)/;
         my $text = "$message->{user} > $message->{recipient}: $marker";
 
         $self->{new}++ unless $self->{heard}{$id} || $self->{seen}{$id};
 
-        # what was seen first is what a client believes
+        # a client keeps the first version of a message
         $self->{seen}{$id} //= $text;
     }
 
@@ -161,7 +177,7 @@ sub take_page {
 }
 
 
-# poll SELF: of those that have no socket
+# poll SELF: for those without a socket
 
 sub poll {
     my ($self) = @_;
@@ -174,7 +190,7 @@ sub poll {
 }
 
 
-# last_round SELF: until it succeeds
+# last_round SELF: repeats until it succeeds
 
 sub last_round {
     my ($self) = @_;
@@ -200,7 +216,7 @@ sub connect_socket {
 
     my $attempt = $self->{attempt} = ++$self->{n};
 
-    # one agent each: it ends with its socket
+    # each socket has an agent, which ends with it
     my $agent = $self->{agent} = Mojo::UserAgent->new(
         inactivity_timeout => 0, connect_timeout => 5,
         request_timeout => $TIMEOUT);
@@ -233,7 +249,7 @@ sub connected {
         watch($self, $attempt);
     });
 
-    # nchan may take a socket a moment before it listens for it
+    # nchan may accept a socket before it subscribes it
     Mojo::IOLoop->timer($SETTLE => sub {
         return if $self->{attempt} != $attempt;
 
@@ -242,7 +258,7 @@ sub connected {
 }
 
 
-# watch: news that the socket has kept quiet give it away
+# watch: new messages without a notification show a silent socket
 
 sub watch {
     my ($self, $attempt) = @_;
@@ -270,7 +286,7 @@ sub lost {
     $self->{attempt} = 0;
     $self->{open}[-1][1] //= time() if @{ $self->{open} };
 
-    # not while it calls us
+    # not within its callback
     my $agent = delete $self->{agent};
     Mojo::IOLoop->next_tick(sub { undef $agent });
     delete $self->{tx};

@@ -4,8 +4,8 @@
 
 package Chat::Chaos::Senders;
 
-# People who send, and do not give up.  Each message begins with a word of its
-# own, its marker, by which it is found again in the database.
+# Users that send messages and retry.  Each message begins with a unique word,
+# its marker, by which it is found in the database.
 
 use strict;
 use warnings;
@@ -17,25 +17,25 @@ use Mojo::IOLoop;
 use Mojo::UserAgent;
 use Time::HiRes qw(time);
 
-# seconds: an answer that takes longer will never come; and how long to go on
-# with what is unclear when the end has come
+# seconds: a response that takes longer is lost; and how long to retry unclear
+# sends after the end
 my $PATIENCE = 20;
 my $REST = 40;
 
 
 # --- with a key ------------------------------------------------------------
 
-# keyed TOLD, PEOPLE: each message has a key, and is sent again by it until
-# there is an answer.  Returns
+# keyed TOLD, PEOPLE: each message has a key and is sent again with it until
+# there is a response.  Returns
 #
-#   sent            how many
+#   sent            number of messages
 #   acknowledged    { MARKER => ID }
-#   at_once         { MARKER => TIME } of those answered at the first try
-#   unclear         [MARKERS] without an answer in the end
-#   refused         { MARKER => STATUS } of answers that make no sense
-#   differing       [MARKERS] that got two ids
-#   codes           { STATUS => how often }, "none" without an answer, "hung"
-#                   where it took longer than anybody waits
+#   at_once         { MARKER => TIME } of messages answered at the first try
+#   unclear         [MARKERS] without a response at the end
+#   refused         { MARKER => STATUS } of unexpected responses
+#   differing       [MARKERS] with two ids
+#   codes           { STATUS => number }, "none" without a response, "hung"
+#                   after a timeout
 
 sub keyed {
     my ($told, @people) = @_;
@@ -90,12 +90,12 @@ sub send_next {
     $self->{waiting}{$marker} = $message;
     $self->{sent}++;
 
-    # twice at the same time, now and then: only one may be stored
+    # sometimes twice at the same time: only one may be stored
     attempt($self, $message) for 1 .. (chance(0.05) ? 2 : 1);
 }
 
 
-# text MARKER: now and then a long one
+# text MARKER: returns a text, which is sometimes long
 
 sub text {
     my ($marker) = @_;
@@ -114,11 +114,11 @@ sub attempt {
     my $json = { recipient => $message->{to}, body => $message->{body} };
     my $headers = { Cookie => 'sessionid=' . token($who) };
 
-    # two ways to say the same
+    # two ways to send the key
     chance(0.5) ? ($json->{client_id} = $marker)
                 : ($headers->{'Idempotency-Key'} = $marker);
 
-    # some are impatient, and leave in the middle of it
+    # some clients disconnect before the response
     my $patience = chance(0.05) ? between(0.001, 0.3) : $PATIENCE;
     my $begin = time();
 
@@ -167,7 +167,7 @@ sub take_answer {
         $self->{refused}{$marker} = $code;
     }
 
-    # one of two at the same time may be the second to hear
+    # of two sends at the same time, the second response is ignored
     return if !delete $self->{waiting}{$marker};
 
     Mojo::IOLoop->timer(between(0, 0.15) => sub {
@@ -178,12 +178,12 @@ sub take_answer {
 }
 
 
-# --- without one -----------------------------------------------------------
+# --- without a key -----------------------------------------------------------
 
-# cutters TOLD, NAME, PEOPLE: whole requests, half ones, two at a time, on
-# connections that end at some point, and no second try.  Returns
+# cutters TOLD, NAME, PEOPLE: complete, partial and pipelined requests, on
+# connections that end at some point, without retries.  Returns
 #
-#   sent            how many requests were whole
+#   sent            number of complete requests
 #   acknowledged    { MARKER => ID }
 #   halves          [MARKERS] that must not be stored
 #   codes           as above
@@ -223,7 +223,7 @@ sub cut {
 
     $self->{sent} += @markers;
 
-    # in two parts, with time to be read in between
+    # in two parts, with a pause between them
     my $bytes = join '', @requests;
     my $at = int rand length $bytes;
 

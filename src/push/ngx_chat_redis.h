@@ -1,0 +1,70 @@
+
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+
+#ifndef _NGX_CHAT_REDIS_H_INCLUDED_
+#define _NGX_CHAT_REDIS_H_INCLUDED_
+
+
+#include "src/http/ngx_chat_http.h"
+#include "src/shm/ngx_chat_shared_log.h"
+
+
+/*
+ * Records between hosts.  Each worker of each host has two connections to
+ * Redis.  One publishes the records of this worker to the channels of both
+ * users.  The other subscribes to the channels of the users with sockets of
+ * this worker.
+ *
+ * A record contains ids only.  A host ignores its own records, which its
+ * workers read from the shared log.  If records may be lost, a resync takes
+ * their place, on this host or on the others.
+ */
+
+
+typedef struct {
+    void   *data;
+
+    /* a record of another host for a user with a subscription */
+    void  (*record)(void *data, uint32_t user_id, ngx_chat_record_t *record);
+
+    /* the subscription is confirmed; again after each reconnect */
+    void  (*subscribed)(void *data, uint32_t user_id);
+
+    /*
+     * Records of other hosts may be missing: all sockets of this worker must
+     * catch up.  All subscriptions are confirmed.
+     */
+    void  (*resync)(void *data);
+} ngx_chat_redis_handlers_t;
+
+
+/*
+ * Called by init process; returns NULL if there is no memory.  "conf" and
+ * "handlers" must exist as long as the cycle.  "instance" is the random number
+ * of this host, equal in all of its workers.
+ */
+ngx_chat_redis_t *ngx_chat_redis_create(ngx_cycle_t *cycle,
+    const ngx_chat_redis_conf_t *conf,
+    const ngx_chat_redis_handlers_t *handlers, uint64_t instance,
+    ngx_chat_metrics_t *metrics);
+
+/* called by exit process */
+void ngx_chat_redis_close(ngx_chat_redis_t *redis);
+
+/*
+ * Called when a user gets the first socket.  Returns NGX_OK if the subscription
+ * is confirmed already, NGX_AGAIN if "subscribed" will be called, or NGX_ERROR.
+ */
+ngx_int_t ngx_chat_redis_subscribe(ngx_chat_redis_t *redis, uint32_t user_id);
+
+/* called when the last socket of the user is closed */
+void ngx_chat_redis_unsubscribe(ngx_chat_redis_t *redis, uint32_t user_id);
+
+/* called after COMMIT, by the worker that stored the record */
+void ngx_chat_redis_publish(ngx_chat_redis_t *redis, ngx_chat_record_t *record);
+
+
+#endif /* _NGX_CHAT_REDIS_H_INCLUDED_ */
