@@ -329,6 +329,8 @@ ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(chmcf->db.connect_timeout, 2000);
     ngx_conf_init_value(chmcf->hosts, 0);
 
+    chmcf->several = chmcf->hosts || chmcf->redis.servers.nelts;
+
     return NGX_CONF_OK;
 }
 
@@ -749,7 +751,7 @@ ngx_chat_init_process_db(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf,
     if (chmcf->replica.servers.nelts) {
         worker->replica = ngx_chat_replica_create(cycle, &chmcf->replica,
                                                   zone->replica, zone->gtid,
-                                                  worker->db, chmcf->hosts,
+                                                  worker->db, chmcf->several,
                                                   ngx_chat_query_types,
                                                   worker->metrics);
         if (worker->replica == NULL) {
@@ -757,9 +759,7 @@ ngx_chat_init_process_db(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf,
         }
     }
 
-    if (!chmcf->hosts && chmcf->redis.servers.nelts == 0
-        && worker->replica == NULL)
-    {
+    if (!chmcf->several && worker->replica == NULL) {
         worker->changed = zone->changed;
     }
 

@@ -163,6 +163,37 @@ is(scalar(grep { /"user":"u1","recipient":"u2"/ } @{ $sockets[1]{frames} }), 4,
 is(exits(), '', 'no worker has died');
 
 
+=== edits do not cross a block, deletions do
+--- given
+new_message(u1 => 'u2', $_) for 'one', 'two';
+--- then
+my @sockets = map { web_socket('u2', path => '/events') } 1 .. 4;
+
+my $edited = sub {
+    my $res = edit('u1', @_);
+
+    return $res->code . ($res->code == 200 ? '' : ' ' . $res->body);
+};
+
+is(block('u2', 'u1'), 204, 'blocked');
+is($edited->(1, 'insult'), "403 $Refused", 'an edit') for 1 .. 4;
+is(block('u1', 'u2'), 204, 'blocked mutually');
+is($edited->(1, 'insult'), "403 $Own", 'the own block is named');
+is(unblock('u2', 'u1'), 204, 'one remains');
+is($edited->(1, 'insult'), "403 $Own", 'the own block');
+is(join(' ', texts(list('u2', '?target=u1'))), 'two one', 'nothing is stored');
+is($edited->(1, 'one'), 200, 'an identical text changes nothing');
+is(remove('u1', 1)->code, 204, 'a message is deleted');
+
+is(unblock('u1', 'u2'), 204, 'none remains');
+is($edited->(2, 'edited'), 200, 'an edit');
+
+wait_until(sub { grep { /"edited"/ } @{ $sockets[0]{frames} } });
+is(join(' ', map { /"type":"(\w+)"/ } @{ $_->{frames} }), 'deleted edited',
+   'events') for @sockets;
+counters_are_right();
+
+
 === a user without a conversation
 --- then
 is(block('u1', 'u2'), 204, 'blocked');
@@ -326,20 +357,27 @@ is($typing->('u1', 'u2'), 3, 'another one');
 === typing queries the database only after a change of a block
 --- then
 my $queries = sub {
-    my ($text) = api('u1', GET => '/status?format=prometheus')->body
-        =~ /query_seconds_count\{query="block\.get"\} (\d+)/;
-    return $text // 0;
+    my $queries = api('u1', GET => '/chat/status')->json->{queries};
+    return $queries->{'block.get'}{seconds}{count} // 0;
+};
+
+my $typing = sub {
+    for (1 .. 3) {
+        is(api('u1', POST => '/api/v1/conversation/u2/typing/')->code, 204,
+           'typing');
+        settle(1.1);
+    }
 };
 
 my $before = $queries->();
 
-for (1 .. 3) {
-    is(api('u1', POST => '/api/v1/conversation/u2/typing/')->code, 204,
-       'typing');
-    settle(1.1);
-}
+$typing->();
+is($queries->() - $before, 1, 'one query for the pair');
 
-cmp_ok($queries->() - $before, '<=', 1, 'one query for the pair');
+is(block('u2', 'u1'), 204, 'blocked');
+is(unblock('u2', 'u1'), 204, 'unblocked');
+$typing->();
+is($queries->() - $before, 2, 'another one');
 
 
 === a disabled user cannot block

@@ -12,6 +12,7 @@ use List::Util qw(max);
 use Time::HiRes qw(time sleep);
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Sockets;
 use Chat::Wire;
 
 my $dir = tempdir(CLEANUP => 1);
@@ -537,9 +538,8 @@ ok(wait_until { connections() == $before }, 'all connections are closed')
 
 === a stopped worker does not delay sends and notifications of other workers
 --- then
-my @sockets = map { web_socket('u1') } 1 .. 16;
-my ($stopped) = worker_pids();
-stop_worker($stopped);
+my @sockets = web_sockets('u1', 16);
+stop_worker(my $stopped = (worker_pids())[0]);
 
 my @clients = map { dial() } 1 .. 4;
 my (@sent, @notified);

@@ -539,3 +539,35 @@ message(u1 => 'u2', 'text');
 chat_hosts on;
 --- then
 is(queries { after('u1', 1) for 1 .. 5 }, 5, 'five queries');
+
+
+=== after each change, the zone answers again
+--- workers: 1
+--- then
+my $body = sub { return { recipient => $_[0], body => 'text' } };
+my $id = api('u1', POST => '/api/v1/message/', $body->('u2'))->json->{id};
+my $message = "/api/v1/message/$id/";
+
+my @changes = (
+    [201, POST => '/api/v1/message/', $body->('u2')],
+    [404, POST => '/api/v1/message/', $body->('nobody')],
+    [200, PATCH => $message, { body => 'edited' }],
+    [204, PUT => '/api/v1/block/u2/'],
+    [403, POST => '/api/v1/message/', $body->('u2')],
+    [403, PATCH => $message, { body => 'blocked' }],
+    [204, DELETE => $message],
+    [204, DELETE => '/api/v1/block/u2/'],
+);
+
+for my $change (@changes) {
+    my ($code, @request) = @$change;
+
+    is(api('u1', @request)->code, $code, "$request[0] $request[1]");
+    my $cursor = after('u1', 'latest')->json->{cursor};
+
+    my $n = promptly(sub {
+        settle(1.1);
+        return queries { after('u1', $cursor) for 1 .. 5 };
+    }, 1.6);
+    is($n, 1, 'then one query for five requests');
+}

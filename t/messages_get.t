@@ -275,3 +275,17 @@ DELETE /api/v1/message/1/
 {"detail":"This message can no longer be changed."}
 --- then
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 1, 'the message is kept');
+
+
+=== with chat_redis, a message is not cached
+--- http
+chat_redis  127.0.0.1:1;
+--- then
+my $id = api('u1', POST => '/api/v1/message/',
+             { recipient => 'u2', body => 'old' })->json->{id};
+
+# as another host
+sql("UPDATE chat_message SET body = 'new' WHERE id = ?", $id);
+
+is(api('u1', GET => "/api/v1/message/$id/")->json->{body}, 'new',
+   'changes of other hosts are seen');

@@ -8,6 +8,7 @@ use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
 use Chat;
 use Chat::Proxy;
+use Chat::Sockets;
 use Chat::Wire;
 
 my $dir = tempdir(CLEANUP => 1);
@@ -83,7 +84,7 @@ $proxy->pass;
 --- change
 s{unix:[^ ]+}{unix:$socket};
 --- then
-my @sockets = map { web_socket('u2') } 1 .. 12;
+my @sockets = web_sockets('u2', 12);
 
 my ($c, $pid) = post_by_hand('left');
 ok(wait_until { stored('left') }, 'the message is stored');
@@ -96,7 +97,7 @@ ok(wait_until { grep { $_->{closed} } @sockets },
 settle();
 
 @sockets = grep { !$_->{closed} } @sockets;
-push @sockets, web_socket('u2') while @sockets < 12;
+push @sockets, web_sockets('u2', 4);
 $proxy->pass;
 
 for my $i (0 .. $#sockets) {

@@ -6,6 +6,7 @@
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Sockets;
 
 sub send_message {
     return api('u1', POST => '/api/v1/message/',
@@ -260,13 +261,14 @@ sql('INSERT INTO chat_user (id, username) VALUES (4294967294, ?), (4294967295, ?
     'v1', 'v2');
 add_session($_) for qw(v1 v2);
 --- then
-my @sockets = map { web_socket('v2') } 1 .. 24;
+my @sockets = web_sockets('v2', 24);
 
 my $id = api('v1', POST => '/api/v1/message/',
              { recipient => 'v2', body => 'x' })->json->{id};
 
 ok(wait_until {
-       24 == grep { "@{ $_->{frames} }" eq qq({"message": "$id"}) } @sockets
+       @sockets == grep {
+           "@{ $_->{frames} }" eq qq({"message": "$id"}) } @sockets
    }, 'each socket is notified once');
 close_all(@sockets);
 
@@ -274,7 +276,7 @@ close_all(@sockets);
 === a message is stored and published after a worker is killed
 --- then
 my @before = worker_pids();
-my @sockets = map { web_socket('u2') } 1 .. 16;
+my @sockets = web_sockets('u2', 16);
 
 kill 'KILL', $before[0];
 ok(wait_until { my @now = worker_pids();
@@ -290,7 +292,8 @@ is_deeply(\%codes, { 201 => 20 }, 'all are stored');
 is(scalar sql('SELECT COUNT(*) FROM chat_message'), 20, 'once');
 
 my @open = grep { !$_->{closed} } @sockets;
-cmp_ok(scalar @open, '<', 16, 'sockets of the killed worker are closed');
+cmp_ok(scalar @open, '<', scalar @sockets,
+       'sockets of the killed worker are closed');
 cmp_ok(scalar @open, '>', 0, 'sockets of the other worker stay open');
 ok(wait_until { @open == grep { @{ $_->{frames} } == 20 } @open },
    'and are notified');

@@ -231,6 +231,7 @@ my ($one, $two, $three) = @hosts;
 
     $redis->ask('PUBLISH chat:resync 1:0123456789abcdef');
     ok($seen->('resync', @sockets), 'a resync is an event');
+    settle(1.2);    # each worker waits for up to a second
     ok(!(grep { $_->{closed} } @sockets), 'which closes no socket');
 
     Chat::close_all(@sockets);
@@ -362,6 +363,25 @@ SKIP: {
     ok(!(grep { $_->{closed} } @others), 'without a resync');
 
     Chat::close_all(@others);
+}
+
+
+# --- a worker exits before its record is published --------------------------
+
+{
+    my @others = map { sockets($_, 2) } $two, $three;
+    my @old = $one->workers($one->master);
+
+    $redis->ask('ACL SETUSER default -publish');
+    post($one, 'not published');
+
+    kill HUP => $one->master;
+    ok(wait_until(sub { !grep { Chat::Site::alive($_) } @old }, 20),
+       'the worker has exited');
+    ok(!(grep { $_->{closed} } @others), 'other hosts do not know');
+
+    $redis->ask('ACL SETUSER default +publish');
+    ok(all_closed(4 + grace(), @others), 'another worker makes clients catch up');
 }
 
 

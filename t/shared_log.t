@@ -7,7 +7,10 @@
 
 use Test::Nginx::Socket 'no_plan';
 use Test::Nginx::Util qw($ServRoot);
+use Time::HiRes qw(time);
 use Chat;
+use Chat::Busy qw(slowness);
+use Chat::Sockets;
 
 sub post {
     my ($from, $to) = @_;
@@ -63,7 +66,7 @@ __DATA__
 s{chat_zone +(\w+) +\w+}{chat_zone $1 256k};
 --- timeout: 60
 --- then
-my @sockets = map { web_socket('u2') } 1 .. 16;
+my @sockets = web_sockets('u2', 16);
 my $first = post('u1', 'u2')->json->{id};
 ok(got($first, @sockets), 'all are notified');
 
@@ -95,6 +98,21 @@ my $last = post('u1', 'u2')->json->{id};
 ok(got($last, $socket, @open), 'later notifications arrive');
 --- error_log
 chat notifications were overwritten before they were sent
+
+
+=== sockets of a worker that waits are notified at once
+--- timeout: 60
+--- then
+my @sockets = web_sockets('u2', 2);
+my $begin = time;
+
+# an idle worker reads by itself every 500 ms only
+for (1 .. 20) {
+    my $id = post('u1', 'u2')->json->{id};
+    ok(got($id, @sockets), 'notified');
+}
+
+cmp_ok(time - $begin, '<', 5 * slowness(), 'workers are woken');
 
 
 === the number of workers changes while users are online
@@ -154,7 +172,7 @@ ok(wait_until(sub { $socket->{closed} }, 10),
 --- change
 s{chat_zone[^;]*;}{};
 --- then
-my @sockets = map { web_socket('u2') } 1 .. 8;
+my @sockets = web_sockets('u2', 8);
 my $id = post('u1', 'u2')->json->{id};
 ok(got($id, @sockets), 'on each worker');
 

@@ -167,6 +167,29 @@ ngx_chat_block_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 }
 
 
+ngx_int_t
+ngx_chat_block_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_query_block_t *op)
+{
+    if (!op->active) {
+        return ngx_chat_response_forbidden(r, ctx);
+    }
+
+    if (op->blocks & op->bit) {
+        return ngx_chat_response_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                                       "You have blocked this person.");
+    }
+
+    if (op->blocks) {
+        return ngx_chat_response_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                                       "This person does not accept messages "
+                                       "from you.");
+    }
+
+    return NGX_DECLINED;
+}
+
+
 static void
 ngx_chat_block_pair(ngx_chat_query_block_t *op, uint32_t blocker_id,
     uint32_t blocked_id)

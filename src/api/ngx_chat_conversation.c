@@ -222,7 +222,8 @@ ngx_chat_conversation_read_event(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_json_end(json);
 
     if (ngx_chat_json_done(json, &event) == NGX_OK) {
-        ngx_chat_notify_event(ngx_chat_http_worker(r)->notify, ctx->user.id,
+        ngx_chat_notify_event(ngx_chat_http_worker(r)->notify,
+                              NGX_CHAT_RECORD_EVENT, ctx->user.id,
                               read->peer.id, &event);
     }
 }
@@ -336,6 +337,10 @@ ngx_chat_conversation_typing_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     block = &typing->block;
 
+    if (!block->active) {
+        return ngx_chat_response_forbidden(r, ctx);
+    }
+
     ngx_chat_block_zone_set(ngx_chat_http_zone(r)->blocks, block->lo_id,
                             block->hi_id, block->blocks, typing->revision);
 
@@ -370,7 +375,8 @@ ngx_chat_conversation_typing_event(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ngx_chat_notify_event(ngx_chat_http_worker(r)->notify, 0, typing->peer.id,
+    ngx_chat_notify_event(ngx_chat_http_worker(r)->notify,
+                          NGX_CHAT_RECORD_TRANSIENT, 0, typing->peer.id,
                           &event);
 
     return NGX_HTTP_NO_CONTENT;

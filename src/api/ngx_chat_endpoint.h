@@ -46,11 +46,12 @@ ngx_int_t ngx_chat_message_time(ngx_http_request_t *r, time_t ago,
 ngx_chat_cache_t *ngx_chat_message_cache(ngx_http_request_t *r);
 
 /*
- * Called when a job may store a message or a change of one: until the request
- * ends, the zone does not answer "after=" for these users.
+ * Called when a job may store a message or a change of one: until it is stored,
+ * or the request ends, the zone does not answer "after=" for these users.
  */
-void ngx_chat_message_changing(ngx_http_request_t *r, uint32_t sender_id,
-    uint32_t recipient_id);
+void ngx_chat_message_changing(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    uint32_t sender_id, uint32_t recipient_id);
+void ngx_chat_message_changed(ngx_chat_ctx_t *ctx);
 
 
 /* first steps of conversation/ */
@@ -68,6 +69,14 @@ ngx_int_t ngx_chat_conversation_read(ngx_http_request_t *r,
 ngx_int_t ngx_chat_block_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_block_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_block_remove(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+
+/*
+ * The response after a query was rejected because of the sender or a block.
+ * "op" is the result of ngx_chat_block_get().  Returns NGX_DECLINED if there is
+ * no reason any more.
+ */
+ngx_int_t ngx_chat_block_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_query_block_t *op);
 
 
 /*

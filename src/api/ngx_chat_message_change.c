@@ -21,6 +21,7 @@
 typedef struct {
     ngx_chat_query_change_t    op;               /* first: the job */
     ngx_chat_query_message_t   found;            /* the message */
+    ngx_chat_query_block_t     block;            /* why it was rejected */
     ngx_chat_field_t           body;             /* of an edit */
     ngx_str_t                  time;
     const ngx_chat_db_type_t  *type;
@@ -46,6 +47,8 @@ static ngx_int_t ngx_chat_message_change_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_message_change_refused(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_message_change_blocked(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_message_change_announce(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static void ngx_chat_message_change_deleted(ngx_http_request_t *r,
@@ -59,7 +62,7 @@ static void ngx_chat_message_change_deleted(ngx_http_request_t *r,
  *
  *   change_done --stored--> change_announce
  *       |
- *       +--not as expected--> change_refused
+ *       +--not as expected--> change_refused -> change_blocked
  */
 
 ngx_int_t
@@ -248,7 +251,8 @@ ngx_chat_message_change_submitted(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_message_change_t  *change = ctx->data;
 
-    ngx_chat_message_changing(r, change->op.sender_id, change->op.recipient_id);
+    ngx_chat_message_changing(r, ctx, change->op.sender_id,
+                              change->op.recipient_id);
 
     ngx_chat_message_change_uncache(r, ctx, 2);
 }
@@ -278,6 +282,7 @@ ngx_chat_message_change_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_message_change_uncache(r, ctx, 1);
 
     if (change->op.job.rc == NGX_OK) {
+        ngx_chat_message_changed(ctx);
 
         /* the query has checked the sender */
         ngx_chat_http_write(r, change->op.recipient_id);
@@ -305,7 +310,10 @@ ngx_chat_message_change_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 }
 
 
-/* another request has deleted the message, or the user is disabled */
+/*
+ * Another request has deleted the message, the user is disabled, or one has
+ * blocked the other.
+ */
 
 static ngx_int_t
 ngx_chat_message_change_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
@@ -313,7 +321,9 @@ ngx_chat_message_change_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_message_change_t  *change = ctx->data;
 
     if (change->found.message.id) {
-        return ngx_chat_response_forbidden(r, ctx);
+        return ngx_chat_block_get(r, ctx, change->op.recipient_id,
+                                  &change->block,
+                                  ngx_chat_message_change_blocked);
     }
 
     if (change->type == &ngx_chat_query_change_delete
@@ -325,6 +335,21 @@ ngx_chat_message_change_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     return ngx_chat_response_not_found(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_chat_message_change_blocked(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_message_change_t  *change = ctx->data;
+
+    ngx_int_t  rc;
+
+    rc = ngx_chat_block_refused(r, ctx, &change->block);
+
+    /* the block, or the state of the sender, has changed meanwhile */
+
+    return (rc == NGX_DECLINED) ? ngx_chat_response_unavailable(r, ctx) : rc;
 }
 
 
@@ -390,7 +415,8 @@ ngx_chat_message_change_deleted(ngx_http_request_t *r,
     ngx_chat_json_end(json);
 
     if (ngx_chat_json_done(json, &event) == NGX_OK) {
-        ngx_chat_notify_event(notify, message->sender_id,
+        ngx_chat_notify_event(notify, NGX_CHAT_RECORD_EVENT,
+                              message->sender_id,
                               message->recipient_id, &event);
     }
 }

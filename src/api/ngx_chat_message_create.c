@@ -287,7 +287,7 @@ ngx_chat_message_create_submitted(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_message_send_t  *send = ctx->data;
 
-    ngx_chat_message_changing(r, send->op.message.sender_id,
+    ngx_chat_message_changing(r, ctx, send->op.message.sender_id,
                               send->op.message.recipient_id);
 
     ngx_chat_outbox_keep(r, ctx, send->op.message.sender_id,
@@ -301,6 +301,8 @@ ngx_chat_message_create_stored(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_message_send_t  *send = ctx->data;
 
     if (send->op.job.rc == NGX_OK) {
+        ngx_chat_message_changed(ctx);
+
         ctx->message_id = send->op.message.id;
         ctx->next = ngx_chat_message_create_notify;
         return NGX_OK;
@@ -340,23 +342,12 @@ ngx_chat_message_create_blocked(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     ngx_chat_message_send_t  *send = ctx->data;
 
-    ngx_chat_query_block_t  *block;
+    ngx_int_t  rc;
 
-    block = &send->block;
+    rc = ngx_chat_block_refused(r, ctx, &send->block);
 
-    if (!block->active) {
-        return ngx_chat_response_forbidden(r, ctx);
-    }
-
-    if (block->blocks & block->bit) {
-        return ngx_chat_response_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                                       "You have blocked this person.");
-    }
-
-    if (block->blocks) {
-        return ngx_chat_response_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                                       "This person does not accept messages "
-                                       "from you.");
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     /* the block, or the state of the sender, has changed meanwhile */

@@ -21,7 +21,7 @@ typedef struct {
 } ngx_chat_message_changing_t;
 
 
-static void ngx_chat_message_changed(void *data);
+static void ngx_chat_message_changing_end(void *data);
 static ngx_int_t ngx_chat_message_get_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 
@@ -115,7 +115,7 @@ ngx_chat_message_cache(ngx_http_request_t *r)
 
     chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
 
-    return chmcf->hosts ? NULL : ngx_chat_http_zone(r)->cache;
+    return chmcf->several ? NULL : ngx_chat_http_zone(r)->cache;
 }
 
 
@@ -172,8 +172,8 @@ ngx_chat_message_time(ngx_http_request_t *r, time_t ago, ngx_str_t *timestamp)
 /* without memory for the cleanup, the beginning is forgotten later */
 
 void
-ngx_chat_message_changing(ngx_http_request_t *r, uint32_t sender_id,
-    uint32_t recipient_id)
+ngx_chat_message_changing(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    uint32_t sender_id, uint32_t recipient_id)
 {
     ngx_pool_cleanup_t           *cln;
     ngx_chat_changed_t           *changed;
@@ -195,14 +195,30 @@ ngx_chat_message_changing(ngx_http_request_t *r, uint32_t sender_id,
     changing->sender_id = sender_id;
     changing->recipient_id = recipient_id;
 
-    cln->handler = ngx_chat_message_changed;
+    cln->handler = ngx_chat_message_changing_end;
+
+    ctx->push.changing = cln;
 }
 
 
-/* the request has ended */
+void
+ngx_chat_message_changed(ngx_chat_ctx_t *ctx)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ctx->push.changing;
+
+    if (cln) {
+        cln->handler(cln->data);
+
+        cln->handler = NULL;
+        ctx->push.changing = NULL;
+    }
+}
+
 
 static void
-ngx_chat_message_changed(void *data)
+ngx_chat_message_changing_end(void *data)
 {
     ngx_chat_message_changing_t  *changing = data;
 

@@ -93,6 +93,8 @@ typedef struct {
     ngx_array_t                 locations;     /* ngx_chat_location_t */
     ngx_array_t                 groups;        /* ngx_str_t: nchan_channel_group
                                                   of locations */
+    unsigned                    several:1;     /* hosts: chat_hosts, or
+                                                  chat_redis */
     unsigned                    used:1;        /* in at least one location */
     unsigned                    events:1;      /* there is a location with
                                                   chat_subscriber events */
@@ -206,6 +208,8 @@ typedef struct {
     ngx_str_t                   channel;       /* of a subscriber: "5.2" */
     ngx_str_t                   channels;      /* of a publish: "5.2,7.0" */
     ngx_chat_outbox_entry_t    *entry;         /* in the zone, or NULL */
+    ngx_pool_cleanup_t         *changing;      /* ngx_chat_message_changing(),
+                                                  or NULL */
 
     unsigned                    notified:1;    /* or no notification is due */
 } ngx_chat_ctx_push_t;

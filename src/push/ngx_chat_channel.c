@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "src/core/ngx_chat_tree.h"
 #include "src/push/ngx_chat_channel.h"
 #include "src/push/ngx_chat_nchan.h"
 #include "src/push/ngx_chat_redis.h"
@@ -96,20 +97,11 @@ ngx_chat_channel_t *
 ngx_chat_channel_find(ngx_chat_channels_t *channels, ngx_uint_t events,
     ngx_uint_t group, uint32_t user_id)
 {
-    ngx_rbtree_node_t  *node;
+    /* "node" is the first member */
 
-    node = channels->trees[2 * group + events].root;
-
-    while (node != &channels->sentinel) {
-
-        if (node->key == user_id) {
-            return (ngx_chat_channel_t *) node;
-        }
-
-        node = (user_id < node->key) ? node->left : node->right;
-    }
-
-    return NULL;
+    return (ngx_chat_channel_t *)
+               ngx_chat_tree_find(&channels->trees[2 * group + events],
+                                  user_id);
 }
 
 
@@ -202,8 +194,11 @@ ngx_chat_channel_release(ngx_chat_channels_t *channels,
 
     channels->n--;
 
-    ngx_rbtree_delete(&channels->trees[2 * channel->group + channel->events],
-                      &channel->node);
+    if (!channel->forgotten) {
+        ngx_rbtree_delete(&channels->trees[2 * channel->group
+                                           + channel->events],
+                          &channel->node);
+    }
 
     ngx_free(channel);
 
@@ -224,7 +219,22 @@ ngx_chat_channel_release(ngx_chat_channels_t *channels,
 void
 ngx_chat_channels_rename(ngx_chat_channels_t *channels)
 {
+    ngx_uint_t           i;
+    ngx_rbtree_t        *tree;
+    ngx_chat_channel_t  *channel;
+
     channels->first = channels->last + 1;
+
+    for (i = 0; i < 2 * channels->groups->nelts; i++) {
+        tree = &channels->trees[i];
+
+        while (tree->root != tree->sentinel) {
+            channel = (ngx_chat_channel_t *) tree->root;
+
+            ngx_rbtree_delete(tree, &channel->node);
+            channel->forgotten = 1;
+        }
+    }
 }
 
 

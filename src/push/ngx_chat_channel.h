@@ -29,6 +29,7 @@ typedef struct {
     ngx_uint_t             events;            /* kind: 0 hints, 1 events */
     ngx_uint_t             group;             /* index in chmcf->groups */
     ngx_str_t              name;              /* follows the structure */
+    unsigned               forgotten:1;       /* not found any more */
 } ngx_chat_channel_t;
 
 
@@ -69,7 +70,10 @@ ngx_chat_channel_t *ngx_chat_channel_get(ngx_chat_channels_t *channels,
 void ngx_chat_channel_release(ngx_chat_channels_t *channels,
     ngx_chat_channel_t *channel);
 
-/* names of later channels differ from all names that have been used */
+/*
+ * Channels are not found any more, and names of later ones differ from all
+ * names that have been used.
+ */
 void ngx_chat_channels_rename(ngx_chat_channels_t *channels);
 
 

@@ -28,6 +28,11 @@
 #define NGX_CHAT_NOTIFY_TRIES  6
 
 
+/* maximum delay of a resync that other hosts request, ms: one of several of
+   them is sufficient, and not all workers query the database at once */
+#define NGX_CHAT_NOTIFY_RESYNC 1000
+
+
 /* the event of a message: type, message */
 #define NGX_CHAT_NOTIFY_EVENT      "{\"type\":\"%s\",\"message\":%V}"
 #define NGX_CHAT_NOTIFY_EVENT_LEN  sizeof(NGX_CHAT_NOTIFY_EVENT "message")
@@ -53,6 +58,7 @@ struct ngx_chat_notify_s {
     ngx_event_t                 end;           /* posted, of publishes */
     ngx_event_t                 poll;          /* timer */
     ngx_event_t                 retry;         /* timer */
+    ngx_event_t                 resync;        /* timer */
     ngx_uint_t                  tries;         /* of the current record */
     time_t                      time;          /* of the last record */
     unsigned                    events:1;      /* as chmcf->events */
@@ -63,6 +69,7 @@ struct ngx_chat_notify_s {
 
 static ngx_int_t ngx_chat_notify_redis(ngx_cycle_t *cycle,
     ngx_chat_main_conf_t *chmcf, ngx_chat_notify_t *notify);
+static void ngx_chat_notify_leave(ngx_chat_notify_t *notify);
 static void ngx_chat_notify_append(ngx_chat_notify_t *notify,
     ngx_chat_record_t *record);
 static void ngx_chat_notify_wake(ngx_chat_notify_t *notify,
@@ -75,8 +82,8 @@ static ngx_int_t ngx_chat_notify_record(ngx_chat_notify_t *notify,
     ngx_chat_record_t *record);
 static ngx_int_t ngx_chat_notify_publish(ngx_chat_notify_t *notify,
     ngx_uint_t events, ngx_chat_record_t *record, ngx_str_t *text);
-static ngx_int_t ngx_chat_notify_cached(ngx_chat_notify_t *notify,
-    ngx_chat_record_t *record);
+static ngx_pool_t *ngx_chat_notify_cached(ngx_chat_notify_t *notify,
+    ngx_chat_record_t *record, ngx_str_t *text);
 static void ngx_chat_notify_resync(ngx_chat_notify_t *notify);
 static void ngx_chat_notify_failed(ngx_chat_notify_t *notify,
     ngx_chat_record_t *record);
@@ -86,6 +93,7 @@ static void ngx_chat_notify_remote(void *data, uint32_t user_id,
     ngx_chat_record_t *record);
 static void ngx_chat_notify_remote_confirmed(void *data, uint32_t user_id);
 static void ngx_chat_notify_remote_resync(void *data);
+static void ngx_chat_notify_resync_handler(ngx_event_t *ev);
 
 
 ngx_chat_notify_t *
@@ -132,6 +140,11 @@ ngx_chat_notify_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     notify->retry.log = cycle->log;
     notify->retry.cancelable = 1;
 
+    notify->resync.handler = ngx_chat_notify_resync_handler;
+    notify->resync.data = notify;
+    notify->resync.log = cycle->log;
+    notify->resync.cancelable = 1;
+
     ngx_chat_reader_start(notify->shared);
 
     notify->connection = ngx_chat_wakeup_listen(notify->wakeup,
@@ -175,7 +188,7 @@ ngx_chat_notify_redis(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf,
 
     notify->redis = ngx_chat_redis_create(cycle, &chmcf->redis,
                                           &notify->handlers,
-                                          worker->zone->instance,
+                                          worker->zone,
                                           worker->metrics);
     worker->redis = notify->redis;
 
@@ -183,7 +196,9 @@ ngx_chat_notify_redis(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf,
 }
 
 
-void
+/* called when the process exits: nothing is published any more */
+
+static void
 ngx_chat_notify_leave(ngx_chat_notify_t *notify)
 {
     ngx_chat_reader_end(notify->shared);
@@ -199,6 +214,10 @@ ngx_chat_notify_leave(ngx_chat_notify_t *notify)
 
     if (notify->retry.timer_set) {
         ngx_del_timer(&notify->retry);
+    }
+
+    if (notify->resync.timer_set) {
+        ngx_del_timer(&notify->resync);
     }
 
     if (notify->read.posted) {
@@ -251,8 +270,8 @@ ngx_chat_notify_message(ngx_chat_notify_t *notify, ngx_chat_record_e kind,
 
 
 void
-ngx_chat_notify_event(ngx_chat_notify_t *notify, uint32_t sender_id,
-    uint32_t recipient_id, ngx_str_t *event)
+ngx_chat_notify_event(ngx_chat_notify_t *notify, ngx_chat_record_e kind,
+    uint32_t sender_id, uint32_t recipient_id, ngx_str_t *event)
 {
     ngx_chat_record_t  record;
 
@@ -260,7 +279,7 @@ ngx_chat_notify_event(ngx_chat_notify_t *notify, uint32_t sender_id,
         return;
     }
 
-    record.kind = NGX_CHAT_RECORD_EVENT;
+    record.kind = kind;
     record.sender_id = sender_id;
     record.recipient_id = recipient_id;
     record.message_id = 0;
@@ -464,13 +483,14 @@ ngx_chat_notify_record(ngx_chat_notify_t *notify, ngx_chat_record_t *record)
         return NGX_OK;
     }
 
-    return record->text.len
-           ? ngx_chat_notify_publish(notify, 1, record, &record->text)
-           : ngx_chat_notify_cached(notify, record);
+    return ngx_chat_notify_publish(notify, 1, record, &record->text);
 }
 
 
-/* publishes to the channels of both users by each publisher of their groups */
+/*
+ * Publishes to the channels of both users by each publisher of their groups.
+ * An empty text is one that was too long for the record.
+ */
 
 static ngx_int_t
 ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
@@ -478,8 +498,10 @@ ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
 {
     u_char                *p;
     u_char                 names[2 * (NGX_CHAT_CHANNEL_LEN + 1)];
-    ngx_str_t              list;
+    ngx_int_t              rc;
+    ngx_str_t              list, cached;
     ngx_uint_t             i, k, n;
+    ngx_pool_t            *pool;
     ngx_chat_channel_t    *channel;
     ngx_chat_publisher_t  *publisher;
 
@@ -487,6 +509,9 @@ ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
 
     n = (ids[0] == ids[1] || ids[1] == 0) ? 1 : 2;
     publisher = notify->publishers->elts;
+
+    rc = NGX_OK;
+    pool = NULL;
 
     for (i = 0; i < notify->publishers->nelts; i++) {
         p = names;
@@ -506,62 +531,72 @@ ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
         list.data = names;
         list.len = p - 1 - names;
 
-        if (ngx_chat_publish(&publisher[i], &list, text, notify->log)
-            != NGX_OK)
-        {
+        if (text->len == 0) {
+            pool = ngx_chat_notify_cached(notify, record, &cached);
+            if (pool == NULL) {
+                return NGX_ERROR;
+            }
+
+            text = &cached;
+        }
+
+        rc = ngx_chat_publish(&publisher[i], &list, text, notify->log);
+
+        if (rc != NGX_OK) {
             ngx_chat_metrics_count(notify->metrics,
                                    NGX_CHAT_COUNT_PUBLISH_FAILED);
-            return NGX_ERROR;
+            break;
         }
 
         ngx_chat_metrics_count(notify->metrics, NGX_CHAT_COUNT_PUBLISHED);
     }
 
-    return NGX_OK;
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    return rc;
 }
 
 
 /*
- * The event was too long for the record.  The zone has a new message, unless so
- * many have followed that it was overwritten.  Otherwise clients catch up.
+ * Returns the pool of the text of an event that was too long for its record.
+ * The zone has a new message, unless so many have followed that it was
+ * overwritten.  Otherwise clients catch up.
  */
 
-static ngx_int_t
-ngx_chat_notify_cached(ngx_chat_notify_t *notify, ngx_chat_record_t *record)
+static ngx_pool_t *
+ngx_chat_notify_cached(ngx_chat_notify_t *notify, ngx_chat_record_t *record,
+    ngx_str_t *text)
 {
-    ngx_int_t    rc;
-    ngx_str_t    json, text;
+    ngx_str_t    json;
     ngx_pool_t  *pool;
 
     pool = ngx_create_pool(4096, notify->log);
     if (pool == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    ngx_str_set(&text, "{\"type\":\"resync\"}");
+    ngx_str_set(text, "{\"type\":\"resync\"}");
 
     if (record->kind == NGX_CHAT_RECORD_MESSAGE
         && ngx_chat_cache_message_get(notify->cache, record->message_id,
                                       record->recipient_id, pool, &json)
            == NGX_OK)
     {
-        text.data = ngx_pnalloc(pool, json.len + NGX_CHAT_NOTIFY_EVENT_LEN);
+        text->data = ngx_pnalloc(pool, json.len + NGX_CHAT_NOTIFY_EVENT_LEN);
 
-        if (text.data == NULL) {
+        if (text->data == NULL) {
             ngx_destroy_pool(pool);
-            return NGX_ERROR;
+            return NULL;
         }
 
-        text.len = ngx_sprintf(text.data, NGX_CHAT_NOTIFY_EVENT, "message",
-                               &json)
-                   - text.data;
+        text->len = ngx_sprintf(text->data, NGX_CHAT_NOTIFY_EVENT, "message",
+                                &json)
+                    - text->data;
     }
 
-    rc = ngx_chat_notify_publish(notify, 1, record, &text);
-
-    ngx_destroy_pool(pool);
-
-    return rc;
+    return pool;
 }
 
 
@@ -569,28 +604,42 @@ static void
 ngx_chat_notify_resync(ngx_chat_notify_t *notify)
 {
     ngx_str_t              text = ngx_string("{\"type\":\"resync\"}");
+    uint32_t               user_id;
     ngx_uint_t             i;
-    ngx_chat_channel_t    *channel;
+    ngx_chat_channel_t    *channel, *next;
     ngx_chat_publisher_t  *publisher;
+
+    if (ngx_exiting || ngx_chat_generation_resized(notify->generations)) {
+        return;
+    }
 
     ngx_chat_subscribers_resync(notify->subscribers, 0);
 
     publisher = notify->publishers->elts;
 
     for (i = 0; i < notify->publishers->nelts; i++) {
-        channel = NULL;
 
-        for ( ;; ) {
-            channel = ngx_chat_channel_next(notify->channels, 1,
-                                            publisher[i].group, channel);
-            if (channel == NULL) {
-                break;
-            }
+        for (channel = ngx_chat_channel_next(notify->channels, 1,
+                                             publisher[i].group, NULL);
+             channel;
+             channel = next)
+        {
+            /* a publish may end the last socket of its own channel */
+
+            user_id = (uint32_t) channel->node.key;
+            next = ngx_chat_channel_next(notify->channels, 1,
+                                         publisher[i].group, channel);
 
             if (ngx_chat_publish(&publisher[i], &channel->name, &text,
                                  notify->log)
-                != NGX_OK)
+                == NGX_OK)
             {
+                continue;
+            }
+
+            channel = ngx_chat_channel_find(notify->channels, 1,
+                                            publisher[i].group, user_id);
+            if (channel) {
                 ngx_chat_subscribers_resync_user(notify->subscribers, channel);
             }
         }
@@ -700,5 +749,17 @@ ngx_chat_notify_remote_confirmed(void *data, uint32_t user_id)
 static void
 ngx_chat_notify_remote_resync(void *data)
 {
-    ngx_chat_notify_resync(data);
+    ngx_chat_notify_t *notify = data;
+
+    if (!notify->resync.timer_set) {
+        ngx_add_timer(&notify->resync,
+                      (ngx_msec_t) ngx_random() % NGX_CHAT_NOTIFY_RESYNC);
+    }
+}
+
+
+static void
+ngx_chat_notify_resync_handler(ngx_event_t *ev)
+{
+    ngx_chat_notify_resync(ev->data);
 }

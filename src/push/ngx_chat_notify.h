@@ -43,14 +43,13 @@ void ngx_chat_notify_message(ngx_chat_notify_t *notify,
     ngx_chat_record_e kind, ngx_chat_message_t *message, ngx_str_t *json);
 
 /*
- * Sends an event, a JSON object of at most NGX_CHAT_RECORD_TEXT bytes, to the
- * sockets for events of two users; sender_id may be 0.  "notify" may be NULL.
+ * Sends an event of the kind NGX_CHAT_RECORD_EVENT or NGX_CHAT_RECORD_TRANSIENT
+ * to the sockets for events of two users; sender_id may be 0.  The event is a
+ * JSON object; clients catch up instead of one that is longer than
+ * NGX_CHAT_RECORD_TEXT bytes.  "notify" may be NULL.
  */
-void ngx_chat_notify_event(ngx_chat_notify_t *notify, uint32_t sender_id,
-    uint32_t recipient_id, ngx_str_t *event);
-
-/* called when the process exits: nothing is published any more */
-void ngx_chat_notify_leave(ngx_chat_notify_t *notify);
+void ngx_chat_notify_event(ngx_chat_notify_t *notify, ngx_chat_record_e kind,
+    uint32_t sender_id, uint32_t recipient_id, ngx_str_t *event);
 
 /* called by exit process */
 void ngx_chat_notify_exit(ngx_chat_notify_t *notify);

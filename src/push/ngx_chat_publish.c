@@ -263,6 +263,10 @@ ngx_chat_publish_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 {
     ngx_chat_publish_batch_t  *batch = data;
 
+    if (batch->timeout.timer_set) {
+        ngx_del_timer(&batch->timeout);
+    }
+
     batch->sr = NULL;
     batch->status = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
                     ? (ngx_uint_t) rc : sr->headers_out.status;

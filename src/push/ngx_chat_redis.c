@@ -7,7 +7,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "src/core/ngx_chat_tree.h"
 #include "src/push/ngx_chat_redis.h"
+#include "src/push/ngx_chat_redis_held.h"
 #include "src/push/ngx_chat_redis_link.h"
 #include "src/push/ngx_chat_redis_text.h"
 
@@ -34,9 +36,6 @@
 #define NGX_CHAT_REDIS_PUBLISH_QUEUE    (1024 * 1024)
 #define NGX_CHAT_REDIS_SUBSCRIBE_QUEUE  (64 * 1024)
 
-/* size of the records held while there is no publishing connection */
-#define NGX_CHAT_REDIS_HELD             (64 * 1024)
-
 /* time after which an acknowledged record has reached other hosts, ms */
 #define NGX_CHAT_REDIS_RECENT           10000
 
@@ -54,13 +53,6 @@ typedef struct {
 } ngx_chat_redis_subscription_t;
 
 
-typedef struct {
-    uint32_t                    sender_id;
-    uint32_t                    recipient_id;
-    size_t                      len;           /* of the text */
-} ngx_chat_redis_held_t;
-
-
 struct ngx_chat_redis_s {
     ngx_chat_redis_link_t             publisher;
     ngx_chat_redis_link_t             subscriber;
@@ -68,6 +60,7 @@ struct ngx_chat_redis_s {
     ngx_chat_metrics_t               *metrics;
     ngx_log_t                        *log;
     uint64_t                          instance;
+    ngx_chat_debt_t                  *debt;
 
     ngx_rbtree_t                      tree;
     ngx_rbtree_node_t                 sentinel;
@@ -77,8 +70,7 @@ struct ngx_chat_redis_s {
 
     ngx_uint_t                        unacknowledged;  /* PUBLISH */
     ngx_msec_t                        published;  /* time of the last one */
-    ngx_buf_t                         held;       /* ngx_chat_redis_held_t, each
-                                                     with its text */
+    ngx_buf_t                         held;       /* records */
 
     unsigned                          missed:1;   /* records of other hosts */
     unsigned                          lost:1;     /* records for them */
@@ -108,13 +100,12 @@ static ngx_int_t ngx_chat_redis_confirmed(ngx_chat_redis_t *redis,
 static void ngx_chat_redis_received(ngx_chat_redis_t *redis,
     ngx_str_t *channel, ngx_str_t *text);
 
-static ngx_int_t ngx_chat_redis_hold(ngx_chat_redis_t *redis,
-    uint32_t sender_id, uint32_t recipient_id, ngx_str_t *text);
+static void ngx_chat_redis_owe(ngx_chat_redis_t *redis);
 static ngx_int_t ngx_chat_redis_publish_users(ngx_chat_redis_t *redis,
-    uint32_t sender_id, uint32_t recipient_id, ngx_str_t *text);
+    const ngx_chat_redis_held_t *held);
 static void ngx_chat_redis_publisher_ready(void *data);
 static ngx_int_t ngx_chat_redis_publish_text(ngx_chat_redis_t *redis,
-    uint32_t user_id, ngx_str_t *text);
+    uint32_t user_id, const ngx_str_t *text);
 static void ngx_chat_redis_publish_resync(void *data);
 static void ngx_chat_redis_publisher_lost(void *data);
 static ngx_int_t ngx_chat_redis_publisher_reply(void *data,
@@ -138,7 +129,7 @@ static const ngx_chat_redis_link_handlers_t  ngx_chat_redis_subscriber = {
 
 ngx_chat_redis_t *
 ngx_chat_redis_create(ngx_cycle_t *cycle, const ngx_chat_redis_conf_t *conf,
-    const ngx_chat_redis_handlers_t *handlers, uint64_t instance,
+    const ngx_chat_redis_handlers_t *handlers, const ngx_chat_zone_t *zone,
     ngx_chat_metrics_t *metrics)
 {
     ngx_uint_t              i;
@@ -154,18 +145,19 @@ ngx_chat_redis_create(ngx_cycle_t *cycle, const ngx_chat_redis_conf_t *conf,
     redis = cln->data;
     ngx_memzero(redis, sizeof(ngx_chat_redis_t));
 
-    redis->held.start = ngx_palloc(cycle->pool, NGX_CHAT_REDIS_HELD);
-    if (redis->held.start == NULL) {
+    if (ngx_chat_redis_held_init(&redis->held, cycle->pool) != NGX_OK) {
         return NULL;
     }
-
-    redis->held.last = redis->held.start;
-    redis->held.end = redis->held.start + NGX_CHAT_REDIS_HELD;
 
     redis->handlers = handlers;
     redis->metrics = metrics;
     redis->log = cycle->log;
-    redis->instance = instance;
+    redis->instance = zone->instance;
+    redis->debt = zone->debt;
+
+    /* the previous process of this slot has crashed */
+
+    redis->lost = ngx_chat_debt_get(redis->debt);
 
     ngx_rbtree_init(&redis->tree, &redis->sentinel, ngx_rbtree_insert_value);
     ngx_queue_init(&redis->all);
@@ -211,6 +203,8 @@ ngx_chat_redis_close(ngx_chat_redis_t *redis)
 {
     ngx_chat_redis_link_end(&redis->publisher);
     ngx_chat_redis_link_end(&redis->subscriber);
+
+    ngx_chat_debt_leave(redis->debt);
 }
 
 
@@ -271,23 +265,13 @@ ngx_chat_redis_unsubscribe(ngx_chat_redis_t *redis, uint32_t user_id)
 }
 
 
+/* "node" is the first member */
+
 static ngx_chat_redis_subscription_t *
 ngx_chat_redis_find(ngx_chat_redis_t *redis, uint32_t user_id)
 {
-    ngx_rbtree_node_t  *node;
-
-    node = redis->tree.root;
-
-    while (node != redis->tree.sentinel) {
-
-        if (node->key == user_id) {
-            return ngx_rbtree_data(node, ngx_chat_redis_subscription_t, node);
-        }
-
-        node = (user_id < node->key) ? node->left : node->right;
-    }
-
-    return NULL;
+    return (ngx_chat_redis_subscription_t *)
+               ngx_chat_tree_find(&redis->tree, user_id);
 }
 
 
@@ -594,24 +578,31 @@ ngx_chat_redis_received(ngx_chat_redis_t *redis, ngx_str_t *channel,
 void
 ngx_chat_redis_publish(ngx_chat_redis_t *redis, ngx_chat_record_t *record)
 {
-    u_char     buf[NGX_CHAT_REDIS_TEXT_LEN];
-    ngx_int_t  rc;
-    ngx_str_t  text;
+    u_char                 buf[NGX_CHAT_REDIS_TEXT_LEN];
+    ngx_int_t              rc;
+    ngx_chat_redis_held_t  held;
 
-    text.data = buf;
-    text.len = ngx_chat_redis_record_write(buf, redis->instance, record) - buf;
+    held.sender_id = record->sender_id;
+    held.recipient_id = record->recipient_id;
+    held.text.data = buf;
+    held.text.len = ngx_chat_redis_record_write(buf, redis->instance, record)
+                    - buf;
 
     if (redis->publisher.state == NGX_CHAT_REDIS_READY) {
-        rc = ngx_chat_redis_publish_users(redis, record->sender_id,
-                                          record->recipient_id, &text);
+        rc = ngx_chat_redis_publish_users(redis, &held);
+
+    } else if (redis->lost) {
+        rc = NGX_DECLINED;
+
     } else {
-        rc = ngx_chat_redis_hold(redis, record->sender_id,
-                                 record->recipient_id, &text);
+        rc = ngx_chat_redis_held_add(&redis->held, &held);
     }
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_OK && record->kind != NGX_CHAT_RECORD_TRANSIENT) {
         redis->lost = 1;
     }
+
+    ngx_chat_redis_owe(redis);
 
     ngx_chat_metrics_count(redis->metrics,
                            (rc == NGX_OK) ? NGX_CHAT_COUNT_REDIS_PUBLISHED
@@ -619,31 +610,13 @@ ngx_chat_redis_publish(ngx_chat_redis_t *redis, ngx_chat_record_t *record)
 }
 
 
-/* after a loss, the resync includes all records */
+/* called after each change of these members */
 
-static ngx_int_t
-ngx_chat_redis_hold(ngx_chat_redis_t *redis, uint32_t sender_id,
-    uint32_t recipient_id, ngx_str_t *text)
+static void
+ngx_chat_redis_owe(ngx_chat_redis_t *redis)
 {
-    ngx_buf_t              *b;
-    ngx_chat_redis_held_t   held;
-
-    b = &redis->held;
-
-    if (redis->lost
-        || (size_t) (b->end - b->last) < sizeof(held) + text->len)
-    {
-        return NGX_DECLINED;
-    }
-
-    held.sender_id = sender_id;
-    held.recipient_id = recipient_id;
-    held.len = text->len;
-
-    b->last = ngx_cpymem(b->last, &held, sizeof(held));
-    b->last = ngx_cpymem(b->last, text->data, text->len);
-
-    return NGX_OK;
+    ngx_chat_debt_set(redis->debt, redis->lost || redis->unacknowledged
+                                   || redis->held.last != redis->held.pos);
 }
 
 
@@ -652,44 +625,34 @@ ngx_chat_redis_publisher_ready(void *data)
 {
     ngx_chat_redis_t *redis = data;
 
-    u_char                 *p;
-    ngx_str_t               text;
-    ngx_chat_redis_held_t   held;
+    ngx_chat_redis_held_t  held;
 
-    p = redis->held.start;
+    /* after a loss, the resync includes all records */
 
-    while (!redis->lost && p < redis->held.last) {
-        ngx_memcpy(&held, p, sizeof(held));
-
-        text.data = p + sizeof(held);
-        text.len = held.len;
-
-        if (ngx_chat_redis_publish_users(redis, held.sender_id,
-                                         held.recipient_id, &text)
-            != NGX_OK)
+    while (ngx_chat_redis_held_get(&redis->held, &held) == NGX_OK) {
+        if (!redis->lost
+            && ngx_chat_redis_publish_users(redis, &held) != NGX_OK)
         {
             redis->lost = 1;
         }
-
-        p = text.data + text.len;
     }
-
-    redis->held.last = redis->held.start;
 
     ngx_chat_redis_publish_resync(redis);
 }
 
 
 static ngx_int_t
-ngx_chat_redis_publish_users(ngx_chat_redis_t *redis, uint32_t sender_id,
-    uint32_t recipient_id, ngx_str_t *text)
+ngx_chat_redis_publish_users(ngx_chat_redis_t *redis,
+    const ngx_chat_redis_held_t *held)
 {
     ngx_int_t  rc;
 
-    rc = ngx_chat_redis_publish_text(redis, recipient_id, text);
+    rc = ngx_chat_redis_publish_text(redis, held->recipient_id, &held->text);
 
-    if (rc == NGX_OK && sender_id != 0 && sender_id != recipient_id) {
-        rc = ngx_chat_redis_publish_text(redis, sender_id, text);
+    if (rc == NGX_OK && held->sender_id != 0
+        && held->sender_id != held->recipient_id)
+    {
+        rc = ngx_chat_redis_publish_text(redis, held->sender_id, &held->text);
     }
 
     if (rc == NGX_OK) {
@@ -707,7 +670,7 @@ ngx_chat_redis_publish_users(ngx_chat_redis_t *redis, uint32_t sender_id,
 
 static ngx_int_t
 ngx_chat_redis_publish_text(ngx_chat_redis_t *redis, uint32_t user_id,
-    ngx_str_t *text)
+    const ngx_str_t *text)
 {
     u_char     channel[NGX_CHAT_REDIS_CHANNEL_LEN];
     ngx_int_t  rc;
@@ -739,7 +702,12 @@ ngx_chat_redis_publish_resync(void *data)
     u_char     buf[NGX_CHAT_REDIS_TEXT_LEN];
     ngx_str_t  text;
 
+    if (ngx_chat_debt_take(redis->debt)) {
+        redis->lost = 1;
+    }
+
     if (!redis->lost) {
+        ngx_chat_redis_owe(redis);
         return;
     }
 
@@ -756,6 +724,8 @@ ngx_chat_redis_publish_resync(void *data)
         ngx_chat_metrics_count(redis->metrics,
                                NGX_CHAT_COUNT_REDIS_RESYNC_SENT);
     }
+
+    ngx_chat_redis_owe(redis);
 }
 
 
@@ -774,6 +744,8 @@ ngx_chat_redis_publisher_lost(void *data)
     redis->unacknowledged = 0;
     redis->recent = 0;
     redis->publisher.timer.cancelable = 1;
+
+    ngx_chat_redis_owe(redis);
 }
 
 
@@ -792,6 +764,7 @@ ngx_chat_redis_publisher_reply(void *data, ngx_chat_resp_t *resp)
 
     if (--redis->unacknowledged == 0) {
         redis->publisher.timer.cancelable = 1;
+        ngx_chat_redis_owe(redis);
     }
 
     return NGX_OK;

@@ -43,12 +43,11 @@ typedef struct {
 
 /*
  * Called by init process; returns NULL if there is no memory.  "conf" and
- * "handlers" must exist as long as the cycle.  "instance" is the random number
- * of this host, equal in all of its workers.
+ * "handlers" must exist as long as the cycle.
  */
 ngx_chat_redis_t *ngx_chat_redis_create(ngx_cycle_t *cycle,
     const ngx_chat_redis_conf_t *conf,
-    const ngx_chat_redis_handlers_t *handlers, uint64_t instance,
+    const ngx_chat_redis_handlers_t *handlers, const ngx_chat_zone_t *zone,
     ngx_chat_metrics_t *metrics);
 
 /* called by exit process */

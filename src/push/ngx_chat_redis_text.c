@@ -13,6 +13,7 @@
 #define NGX_CHAT_REDIS_KIND_MAX  255
 
 
+static ngx_uint_t ngx_chat_redis_has_text(uint64_t kind);
 static u_char *ngx_chat_redis_prefix_write(u_char *p, uint64_t instance);
 static ngx_int_t ngx_chat_redis_event_read(u_char *p, u_char *last,
     ngx_str_t *text);
@@ -55,7 +56,7 @@ ngx_chat_redis_record_write(u_char *p, uint64_t instance,
                     (uint64_t) record->sender_id,
                     (uint64_t) record->recipient_id, record->message_id);
 
-    if (record->kind == NGX_CHAT_RECORD_EVENT
+    if (ngx_chat_redis_has_text(record->kind) && record->text.len
         && record->text.len <= NGX_CHAT_RECORD_TEXT)
     {
         *p++ = ':';
@@ -63,6 +64,13 @@ ngx_chat_redis_record_write(u_char *p, uint64_t instance,
     }
 
     return p;
+}
+
+
+static ngx_uint_t
+ngx_chat_redis_has_text(uint64_t kind)
+{
+    return kind == NGX_CHAT_RECORD_EVENT || kind == NGX_CHAT_RECORD_TRANSIENT;
 }
 
 
@@ -168,12 +176,10 @@ ngx_chat_redis_record_read(ngx_str_t *text, uint64_t *instance,
 
     ngx_str_null(&record->text);
 
-    if (values[0] == NGX_CHAT_RECORD_EVENT) {
-        if (ngx_chat_redis_event_read(p, last, &record->text) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-    } else if (p != last) {
+    if (p != last
+        && (!ngx_chat_redis_has_text(values[0])
+            || ngx_chat_redis_event_read(p, last, &record->text) != NGX_OK))
+    {
         return NGX_ERROR;
     }
 

@@ -20,8 +20,9 @@
  *                sender, recipient and message id of a record for user 5
  *   chat:resync  "1:0123456789abcdef": records of this instance are missing
  *
- * A record of kind NGX_CHAT_RECORD_EVENT ends with a colon and its text, which
- * contains names and ids.  The texts of messages are not in Redis.
+ * A record of kind NGX_CHAT_RECORD_EVENT or NGX_CHAT_RECORD_TRANSIENT ends with
+ * a colon and its text, unless that was too long.  It contains names and ids.
+ * The texts of messages are not in Redis.
  *
  * The instance is a random number of the host that publishes.
  */

@@ -264,8 +264,6 @@ typedef struct {
     uint32_t               hi_id;
     ngx_str_t              time;              /* of the change, without "Z" */
     ngx_str_t              body;              /* change_edit */
-    /* out */
-    uint64_t               change_id;
 } ngx_chat_query_change_t;
 
 extern const ngx_chat_db_type_t  ngx_chat_query_change_edit;

@@ -461,7 +461,9 @@ ngx_chat_query_after_dirty(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs)
             continue;
         }
 
-        size = op->limit ? op->limit + 2 : 2 * NGX_CHAT_QUERY_AFTER_RECENT;
+        /* four lists: sent and received, messages and changes */
+
+        size = op->limit ? op->limit + 2 : 4 * NGX_CHAT_QUERY_AFTER_RECENT;
 
         if (op->dirty == NULL) {
             op->dirty = ngx_palloc(op->job.pool, size * sizeof(uint64_t));

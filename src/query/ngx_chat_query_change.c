@@ -16,7 +16,8 @@
  * when it is deleted.
  *
  * In the statements, $1 is the message, $2 its sender, $3 its recipient, $4 the
- * time, and $5 the limit of the wait for a lock, ms.
+ * time, $5 the limit of the wait for a lock, ms, and $6 and $7 are the users of
+ * the conversation.
  *
  * Locks are taken before the floor, which would hold back the horizon of all
  * users meanwhile.  Their order is that of a single send and of "chatctl":
@@ -45,30 +46,11 @@
     "UPDATE chat_message FORCE INDEX (PRIMARY) SET kind = 2"                  \
     " WHERE id = @chat_previous;"
 
-#define NGX_CHAT_QUERY_CHANGE_END                                             \
-    "SELECT @chat_change;"                                                    \
-    "COMMIT"
-
-/* index of the statement that returns the id of the change */
-#define NGX_CHAT_QUERY_EDIT_RESULT    8
-#define NGX_CHAT_QUERY_DELETE_RESULT  11
-
 
 static uint64_t ngx_chat_query_change_key(ngx_chat_db_job_t *job);
 
 
-static const ngx_chat_query_member_t  ngx_chat_query_change_edit_values[] = {
-    ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, id),
-    ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, sender_id),
-    ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, recipient_id),
-    ngx_chat_query_member(STRING, ngx_chat_query_change_t, time),
-    ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, job.lock_wait),
-    ngx_chat_query_member(STRING, ngx_chat_query_change_t, body),
-    ngx_chat_query_members_end
-};
-
-
-static const ngx_chat_query_member_t  ngx_chat_query_change_delete_values[] = {
+static const ngx_chat_query_member_t  ngx_chat_query_change_values[] = {
     ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, id),
     ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, sender_id),
     ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, recipient_id),
@@ -76,36 +58,34 @@ static const ngx_chat_query_member_t  ngx_chat_query_change_delete_values[] = {
     ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, job.lock_wait),
     ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, lo_id),
     ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, hi_id),
-    ngx_chat_query_members_end
-};
-
-
-static const ngx_chat_query_member_t  ngx_chat_query_change_columns[] = {
-    ngx_chat_query_member(NUMBER, ngx_chat_query_change_t, change_id),
+    ngx_chat_query_member(STRING, ngx_chat_query_change_t, body),
     ngx_chat_query_members_end
 };
 
 
 /*
  * The first edit keeps a hash of the first text, with which a repeated send is
- * recognized.
+ * recognized.  An edit does not cross a block, like a send; a deletion does.
  */
 
 static const ngx_chat_query_plain_t  ngx_chat_query_change_edit_plain = {
     .sql = NGX_CHAT_QUERY_CHANGE_LOCK
+           NGX_CHAT_QUERY_LIMIT("$5")
+           "SELECT " NGX_CHAT_QUERY_HINT("$5")
+           " @chat_active + IF(MAX(blocks) > 0, NULL, 0) INTO @chat_active"
+           " FROM chat_conversation"
+           " WHERE lo_id = $6 AND hi_id = $7 LOCK IN SHARE MODE;"
            NGX_CHAT_QUERY_CHANGE_INSERT
            "UPDATE chat_message FORCE INDEX (PRIMARY) SET"
            " sent_hash = IF(edited_at IS NULL,"
                           " UNHEX(SHA2(CONCAT(client_id, body), 256)),"
                           " sent_hash),"
-           " body = $6, edited_at = $4, change_id = @chat_change"
+           " body = $8, edited_at = $4, change_id = @chat_change"
            " WHERE id = $1;"
-           NGX_CHAT_QUERY_CHANGE_END,
-    .previous = NGX_CHAT_QUERY_UNSUPPORTED,
-    .since = NGX_CHAT_SCHEMA_CHANGES,
-    .values = ngx_chat_query_change_edit_values,
-    .columns = ngx_chat_query_change_columns,
-    .statement = NGX_CHAT_QUERY_EDIT_RESULT
+           "COMMIT",
+    .previous = NGX_CHAT_QUERY_BLOCKS_UNSUPPORTED,
+    .since = NGX_CHAT_SCHEMA_BLOCKS,
+    .values = ngx_chat_query_change_values
 };
 
 
@@ -136,12 +116,10 @@ static const ngx_chat_query_plain_t  ngx_chat_query_change_delete_plain = {
            " hi_unread = hi_unread - IF(hi_id = $3 AND hi_read_id < $1,"
                                       " LEAST(hi_unread, 1), 0)"
            " WHERE lo_id = $6 AND hi_id = $7;"
-           NGX_CHAT_QUERY_CHANGE_END,
+           "COMMIT",
     .previous = NGX_CHAT_QUERY_UNSUPPORTED,
     .since = NGX_CHAT_SCHEMA_CHANGES,
-    .values = ngx_chat_query_change_delete_values,
-    .columns = ngx_chat_query_change_columns,
-    .statement = NGX_CHAT_QUERY_DELETE_RESULT
+    .values = ngx_chat_query_change_values
 };
 
 

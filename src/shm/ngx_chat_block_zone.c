@@ -83,7 +83,8 @@ ngx_chat_block_zone_get(ngx_chat_block_zone_t *zone, uint32_t lo_id,
 
     if (entry->lo_id == lo_id && entry->hi_id == hi_id
         && entry->revision == zone->revision
-        && ngx_current_msec - entry->time < age)
+        && (ngx_msec_int_t) (ngx_current_msec - entry->time)
+           < (ngx_msec_int_t) age)
     {
         *blocks = entry->blocks;
         rc = NGX_OK;

@@ -126,6 +126,7 @@ ngx_chat_changed_begin(ngx_chat_changed_t *changed, uint32_t user_id)
 void
 ngx_chat_changed_end(ngx_chat_changed_t *changed, uint32_t user_id)
 {
+    ngx_atomic_uint_t          mark, next;
     ngx_chat_changed_entry_t  *entry;
 
     if (changed == NULL) {
@@ -134,7 +135,17 @@ ngx_chat_changed_end(ngx_chat_changed_t *changed, uint32_t user_id)
 
     entry = ngx_chat_changed_entry(changed, user_id);
 
-    (void) ngx_atomic_fetch_add(&entry->mark, NGX_CHAT_CHANGED_VERSION - 1);
+    /* a send that took too long has been removed already */
+
+    do {
+        mark = entry->mark;
+        next = mark + NGX_CHAT_CHANGED_VERSION;
+
+        if (mark & NGX_CHAT_CHANGED_SENDS) {
+            next--;
+        }
+
+    } while (!ngx_atomic_cmp_set(&entry->mark, mark, next));
 }
 
 

@@ -35,7 +35,8 @@ typedef struct ngx_chat_shared_log_s  ngx_chat_shared_log_t;
 typedef enum {
     NGX_CHAT_RECORD_MESSAGE = 1,              /* a new message */
     NGX_CHAT_RECORD_EDITED,                   /* for events only, as the next */
-    NGX_CHAT_RECORD_EVENT
+    NGX_CHAT_RECORD_EVENT,
+    NGX_CHAT_RECORD_TRANSIENT                 /* an event that may get lost */
 } ngx_chat_record_e;
 
 /*

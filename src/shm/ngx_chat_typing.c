@@ -48,7 +48,8 @@ ngx_chat_typing(ngx_chat_typing_t *typing, uint32_t user_id, uint32_t peer_id)
                              % NGX_CHAT_TYPING_ENTRIES];
 
     if (entry->user_id == user_id && entry->peer_id == peer_id
-        && ngx_current_msec - entry->time < NGX_CHAT_TYPING_INTERVAL)
+        && (ngx_msec_int_t) (ngx_current_msec - entry->time)
+           < NGX_CHAT_TYPING_INTERVAL)
     {
         return NGX_DECLINED;
     }

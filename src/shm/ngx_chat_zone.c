@@ -97,6 +97,7 @@ ngx_chat_zone_create(ngx_slab_pool_t *shpool)
     zone->metrics = ngx_chat_metrics_zone_create(shpool);
     zone->generations = ngx_chat_generation_create(shpool);
     zone->shared_log = ngx_chat_shared_log_create(shpool);
+    zone->debt = ngx_chat_debt_create(shpool);
     zone->outbox = ngx_chat_outbox_zone_create(shpool);
     zone->gtid = ngx_chat_gtid_create(shpool);
     zone->changed = ngx_chat_changed_create(shpool);
@@ -105,7 +106,8 @@ ngx_chat_zone_create(ngx_slab_pool_t *shpool)
     zone->blocks = ngx_chat_block_zone_create(shpool);
 
     if (zone->metrics == NULL || zone->generations == NULL
-        || zone->shared_log == NULL || zone->outbox == NULL
+        || zone->shared_log == NULL || zone->debt == NULL
+        || zone->outbox == NULL
         || zone->gtid == NULL || zone->changed == NULL
         || zone->revocations == NULL || zone->typing == NULL
         || zone->blocks == NULL)

@@ -15,6 +15,7 @@
 #include "src/shm/ngx_chat_block_zone.h"
 #include "src/shm/ngx_chat_cache.h"
 #include "src/shm/ngx_chat_changed.h"
+#include "src/shm/ngx_chat_debt.h"
 #include "src/shm/ngx_chat_generation.h"
 #include "src/shm/ngx_chat_outbox_zone.h"
 #include "src/shm/ngx_chat_revocation.h"
@@ -48,6 +49,7 @@ typedef struct {
     ngx_chat_metrics_zone_t    *metrics;
     ngx_chat_db_choice_t       *server;       /* of chat_db */
     ngx_chat_db_choice_t       *replica;      /* of chat_db_replica */
+    ngx_chat_debt_t            *debt;         /* to other hosts */
     uint64_t                    instance;     /* random, of this host */
 } ngx_chat_zone_t;
 

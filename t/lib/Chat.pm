@@ -504,8 +504,8 @@ sub multipart {
 # only the cookies of the test; otherwise '' would be the last user to log in.
 
 my $Agent = Mojo::UserAgent->new(max_connections => 0, max_redirects => 0,
-                                 connect_timeout => 5, request_timeout => 60,
-                                 inactivity_timeout => 60);
+                                 connect_timeout => 5, request_timeout => 150,
+                                 inactivity_timeout => 150);
 $Agent->cookie_jar->ignore(sub { 1 });
 
 # Responses to all agents are checked, including those of the tests.

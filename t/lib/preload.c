@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 
@@ -18,7 +21,8 @@
  * Loaded into an nginx without a debugger (LD_PRELOAD): a crashing process
  * writes its stack trace to $BACKTRACE/PID.  With $FILL, the memory of a
  * configuration is overwritten when nginx frees it, and is not reused, so that
- * later reads do not find the old data.
+ * later reads do not find the old data.  The file $CLOCK contains an int, in
+ * seconds, that is added to the time of day.
  */
 
 #define FRAMES     64
@@ -32,11 +36,13 @@
 extern void __libc_free(void *p);
 
 static void died(int signo);
+static void set_clock(const char *path);
 static void begin(void) __attribute__((constructor));
 
 
-static int   fill;
-static char  folder[256];
+static int            fill;
+static char           folder[256];
+static volatile int  *clock_offset;
 
 
 void
@@ -54,6 +60,24 @@ free(void *p)
     }
 
     __libc_free(p);
+}
+
+
+int
+gettimeofday(struct timeval *restrict tv, void *restrict tz)
+{
+    struct timespec  ts;
+
+    (void) tz;
+
+    if (clock_gettime(CLOCK_REALTIME, &ts) == -1) {
+        return -1;
+    }
+
+    tv->tv_sec = ts.tv_sec + (clock_offset ? *clock_offset : 0);
+    tv->tv_usec = ts.tv_nsec / 1000;
+
+    return 0;
 }
 
 
@@ -77,6 +101,22 @@ died(int signo)
 
 
 static void
+set_clock(const char *path)
+{
+    int    fd;
+    void  *p;
+
+    fd = open(path, O_RDONLY);
+    p = mmap(NULL, sizeof(int), PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+
+    if (p != MAP_FAILED) {
+        clock_offset = p;
+    }
+}
+
+
+static void
 begin(void)
 {
     void              *frame;
@@ -86,6 +126,10 @@ begin(void)
     static const int   signals[] = { SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL };
 
     fill = getenv("FILL") != NULL;
+
+    if (getenv("CLOCK")) {
+        set_clock(getenv("CLOCK"));
+    }
 
     if (getenv("BACKTRACE") == NULL) {
         return;

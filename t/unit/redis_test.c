@@ -341,7 +341,6 @@ redis_test_records(void)
         T("2:0123456789abcdef:1:5:7:4711"),
         T("1:0123456789abcdef:1:5:-7:4711"),
         T("1:0123456789abcdef:1:5:7:4711:{}"),
-        T("1:0123456789abcdef:3:5:7:0"),
         T("1:0123456789abcdef:3:5:7:0:"),
         T("1:0123456789abcdef:3:5:7:0:{"),
         T("1:0123456789abcdef:3:5:7:0:x{}"),
@@ -404,11 +403,21 @@ redis_test_rounds(void)
                      "4294967295:0");
 
     record.kind = NGX_CHAT_RECORD_EVENT;
-    record.sender_id = 0;
+    record.sender_id = 5;
     record.recipient_id = 7;
+
+    redis_test_round(record, 1, "1:0000000000000001:3:5:7:0");
+
+    ngx_str_set(&record.text, "{\"type\":\"deleted\"}");
+
+    redis_test_round(record, 1, "1:0000000000000001:3:5:7:0:"
+                     "{\"type\":\"deleted\"}");
+
+    record.kind = NGX_CHAT_RECORD_TRANSIENT;
+    record.sender_id = 0;
     ngx_str_set(&record.text, "{\"type\":\"typing\"}");
 
-    redis_test_round(record, 1, "1:0000000000000001:3:0:7:0:"
+    redis_test_round(record, 1, "1:0000000000000001:4:0:7:0:"
                      "{\"type\":\"typing\"}");
 }
 

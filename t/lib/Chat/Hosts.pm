@@ -191,8 +191,9 @@ sub configure {
 
     my $parameters = join ' ', $redis->addresses, $redis->{parameters} // ();
 
-    $http =~ s/^( *)##(?=\S)/$1/mg
-        && $http =~ s{\bchat_redis\s+\K[^;]+}{$parameters}
+    s/^( *)##(?=\S)/$1/mg for $http, $server;
+
+    $http =~ s{\bchat_redis\s+\K[^;]+}{$parameters}
         or die "nothing for several hosts in nginx.conf.example\n";
 
     $self->SUPER::configure($http, $server);
