@@ -111,10 +111,10 @@ sub all_requests {
 
         [POST => '/api/v1/session/', json => $login],
         [POST => '/login/', form => 'username=u3&password=correct+horse'],
-        sub { [DELETE => '/api/v1/session/', as => session('u3')] },
+        sub { [DELETE => '/api/v1/session/', as => session('u4')] },
         # the body does not matter
-        sub { [DELETE => '/api/v1/session/', as => session('u3'), @json] },
-        sub { [GET => '/logout/', as => session('u3')] },
+        sub { [DELETE => '/api/v1/session/', as => session('u4'), @json] },
+        sub { [GET => '/logout/', as => session('u4')] },
         sub { [POST => '/api/v1/password/', as => new_user(),
                json => '{"old_password":"correct horse",'
                        . '"new_password":"battery staple"}'] },
@@ -609,7 +609,7 @@ cmp_ok(all_is_well(\@workers, $socket, $before), '>', 5,
 given();
 --- then
 my @workers = worker_pids();
-my @ended = map { session('u3') } 1 .. 3;
+my @ended = map { session('u4') } 1 .. 3;
 my @changed = map { new_user() } 1 .. 2;
 
 my $other = connect_db();

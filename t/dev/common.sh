@@ -15,7 +15,7 @@ prepare() {
     CHAT_RUN=${CHAT_RUN:-$TOP/run}
     CHAT_PORT=${CHAT_PORT:-8080}
     CHAT_WORKERS=${CHAT_WORKERS:-2}
-    CHAT_JOBS=${CHAT_JOBS:-4}
+    CHAT_JOBS=${CHAT_JOBS:-3}
 
     { mkdir -p "$CHAT_RUN" 2>/dev/null && [ -w "$CHAT_RUN" ]; } ||
         die "cannot write to $CHAT_RUN; set CHAT_RUN to another directory"

@@ -35,7 +35,7 @@ run_tests() {
 
     build_module
     test_slots "$(count_jobs "$CHAT_JOBS" .t "$@")"
-    [ ! $browser ] || test_sites "$(count_jobs 2 .mjs "$@")"
+    [ ! $browser ] || test_sites "$(count_jobs $((CHAT_JOBS / 2)) .mjs "$@")"
 
     run t/run "$@"
 }
