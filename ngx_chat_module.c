@@ -126,6 +126,13 @@ static ngx_command_t  ngx_chat_commands[] = {
       offsetof(ngx_chat_main_conf_t, hosts),
       NULL },
 
+    { ngx_string("chat_presence"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_chat_main_conf_t, presence),
+      NULL },
+
     { ngx_string("chat_redis"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_chat_conf_redis,
@@ -310,6 +317,7 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
     chmcf->db.connections = NGX_CONF_UNSET_UINT;
     chmcf->db.queue = NGX_CONF_UNSET_UINT;
     chmcf->hosts = NGX_CONF_UNSET;
+    chmcf->presence = NGX_CONF_UNSET;
     chmcf->db.timeout = NGX_CONF_UNSET_MSEC;
     chmcf->db.connect_timeout = NGX_CONF_UNSET_MSEC;
     chmcf->login_error_index = NGX_ERROR;
@@ -328,6 +336,7 @@ ngx_chat_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(chmcf->db.timeout, 5000);
     ngx_conf_init_msec_value(chmcf->db.connect_timeout, 2000);
     ngx_conf_init_value(chmcf->hosts, 0);
+    ngx_conf_init_value(chmcf->presence, 1);
 
     chmcf->several = chmcf->hosts || chmcf->redis.servers.nelts;
 
@@ -717,6 +726,10 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
         || worker->changes == NULL || worker->password == NULL)
     {
         return NGX_ERROR;
+    }
+
+    if (chmcf->presence) {
+        worker->presence_zone = zone->presence;
     }
 
     chmcf->worker = worker;

@@ -54,6 +54,14 @@ void ngx_chat_message_changing(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 void ngx_chat_message_changed(ngx_chat_ctx_t *ctx);
 
 
+/*
+ * Adds the members "online" and "last_seen_at" of a user, unless chat_presence
+ * is off.  "blocks" are those between this user and the one of the request.
+ */
+void ngx_chat_user_presence(ngx_http_request_t *r, ngx_chat_json_t *json,
+    uint32_t user_id, ngx_uint_t blocks, ngx_str_t *seen);
+
+
 /* first steps of conversation/ */
 
 ngx_int_t ngx_chat_conversation_list(ngx_http_request_t *r,

@@ -147,9 +147,6 @@ ngx_chat_message_length(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 ngx_int_t
 ngx_chat_message_time(ngx_http_request_t *r, time_t ago, ngx_str_t *timestamp)
 {
-    ngx_tm_t        tm;
-    struct timeval  tv;
-
     timestamp->data = ngx_pnalloc(r->pool, NGX_CHAT_TIMESTAMP_LEN);
     if (timestamp->data == NULL) {
         return NGX_ERROR;
@@ -157,13 +154,7 @@ ngx_chat_message_time(ngx_http_request_t *r, time_t ago, ngx_str_t *timestamp)
 
     timestamp->len = NGX_CHAT_TIMESTAMP_LEN;
 
-    ngx_gettimeofday(&tv);
-    ngx_gmtime(tv.tv_sec - ago, &tm);
-
-    ngx_sprintf(timestamp->data, "%4d-%02d-%02dT%02d:%02d:%02d.%06dZ",
-                tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
-                (int) tv.tv_usec);
+    ngx_chat_string_time(timestamp->data, (uint64_t) ago * 1000);
 
     return NGX_OK;
 }

@@ -37,8 +37,9 @@ static ngx_int_t ngx_chat_user_list_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_user_get_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
-static void ngx_chat_user_array(ngx_chat_json_t *json, ngx_array_t *users);
-static void ngx_chat_user_json(ngx_chat_json_t *json, ngx_chat_user_t *user);
+static void ngx_chat_user_array(ngx_http_request_t *r, ngx_chat_json_t *json,
+    ngx_chat_query_users_t *op);
+static void ngx_chat_user_json(ngx_chat_json_t *json, ngx_str_t *name);
 
 
 /*
@@ -231,7 +232,7 @@ ngx_chat_user_list_all(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     json = ngx_chat_json_create(r->pool);
 
-    ngx_chat_user_array(json, op->users);
+    ngx_chat_user_array(r, json, op);
 
     if (ngx_chat_json_done(json, &ctx->response.body) != NGX_OK) {
         return NGX_ERROR;
@@ -256,7 +257,7 @@ ngx_chat_user_list_others(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     json = ngx_chat_json_create(r->pool);
 
-    ngx_chat_user_json(json, &ctx->user);
+    ngx_chat_user_json(json, &ctx->user.name);
 
     if (ngx_chat_json_done(json, &own) != NGX_OK) {
         return NGX_ERROR;
@@ -300,7 +301,7 @@ ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     ngx_chat_json_object(json);
     ngx_chat_json_key(json, "results");
-    ngx_chat_user_array(json, op->users);
+    ngx_chat_user_array(r, json, op);
     ngx_chat_json_key(json, "has_more");
     ngx_chat_json_bool(json, op->has_more);
     ngx_chat_json_end(json);
@@ -309,23 +310,64 @@ ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 }
 
 
+/* users of a page have their presence */
+
 static void
-ngx_chat_user_array(ngx_chat_json_t *json, ngx_array_t *users)
+ngx_chat_user_array(ngx_http_request_t *r, ngx_chat_json_t *json,
+    ngx_chat_query_users_t *op)
 {
-    ngx_uint_t        i;
-    ngx_chat_user_t  *user;
+    ngx_uint_t             i;
+    ngx_chat_query_row_t  *row;
 
     ngx_chat_json_array(json);
 
-    if (users) {
-        user = users->elts;
+    row = op->users ? op->users->elts : NULL;
 
-        for (i = 0; i < users->nelts; i++) {
-            ngx_chat_user_json(json, &user[i]);
+    for (i = 0; row && i < op->users->nelts; i++) {
+
+        if (op->limit == 0) {
+            ngx_chat_user_json(json, &row[i].name);
+            continue;
         }
+
+        ngx_chat_json_object(json);
+        ngx_chat_json_key(json, "username");
+        ngx_chat_json_string(json, &row[i].name);
+        ngx_chat_user_presence(r, json, row[i].id, row[i].blocks,
+                               &row[i].seen);
+        ngx_chat_json_end(json);
     }
 
     ngx_chat_json_end(json);
+}
+
+
+void
+ngx_chat_user_presence(ngx_http_request_t *r, ngx_chat_json_t *json,
+    uint32_t user_id, ngx_uint_t blocks, ngx_str_t *seen)
+{
+    ngx_chat_main_conf_t      *chmcf;
+    ngx_chat_presence_zone_t  *zone;
+
+    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
+
+    if (!chmcf->presence) {
+        return;
+    }
+
+    zone = ngx_chat_http_worker(r)->presence_zone;
+
+    ngx_chat_json_key(json, "online");
+    ngx_chat_json_bool(json, !blocks && ngx_chat_presence_zone_online(zone,
+                                                                  user_id));
+    ngx_chat_json_key(json, "last_seen_at");
+
+    if (blocks || seen->len == 0) {
+        ngx_chat_json_null(json);
+
+    } else {
+        ngx_chat_json_string(json, seen);
+    }
 }
 
 
@@ -366,17 +408,17 @@ ngx_chat_user_get_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     json = ngx_chat_json_create(r->pool);
 
-    ngx_chat_user_json(json, &op->user);
+    ngx_chat_user_json(json, &op->user.name);
 
     return ngx_chat_response_json(r, ctx, NGX_HTTP_OK, json);
 }
 
 
 static void
-ngx_chat_user_json(ngx_chat_json_t *json, ngx_chat_user_t *user)
+ngx_chat_user_json(ngx_chat_json_t *json, ngx_str_t *name)
 {
     ngx_chat_json_object(json);
     ngx_chat_json_key(json, "username");
-    ngx_chat_json_string(json, &user->name);
+    ngx_chat_json_string(json, name);
     ngx_chat_json_end(json);
 }

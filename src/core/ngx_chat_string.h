@@ -40,6 +40,9 @@ ngx_int_t ngx_chat_string_client_id(ngx_str_t *id);
 /* reads a decimal number without sign, 1 to UINT64_MAX; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_chat_string_id(ngx_str_t *text, uint64_t *id);
 
+/* writes the time of "ago" ms ago, NGX_CHAT_TIMESTAMP_LEN bytes */
+void ngx_chat_string_time(u_char *buf, uint64_t ago);
+
 
 /* length of a token: 32 random bytes in base64url */
 #define NGX_CHAT_TOKEN_LEN  43

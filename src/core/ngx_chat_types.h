@@ -57,6 +57,9 @@ typedef struct {
     uint64_t               read_id;           /* read mark, a message id */
     uint64_t               peer_read_id;
     ngx_chat_message_t     last;
+    ngx_str_t              seen;              /* of the peer, as timestamp;
+                                                 empty: never */
+    ngx_uint_t             blocks;            /* NGX_CHAT_BLOCK_LO|HI */
 } ngx_chat_conversation_t;
 
 

@@ -35,6 +35,7 @@ typedef struct ngx_chat_endpoint_s     ngx_chat_endpoint_t;
 
 /* in src/push */
 typedef struct ngx_chat_subscribers_s  ngx_chat_subscribers_t;
+typedef struct ngx_chat_presence_s  ngx_chat_presence_t;
 typedef struct ngx_chat_outbox_s       ngx_chat_outbox_t;
 typedef struct ngx_chat_channels_s     ngx_chat_channels_t;
 typedef struct ngx_chat_notify_s       ngx_chat_notify_t;
@@ -68,6 +69,8 @@ typedef struct {
     const ngx_chat_zone_t      *zone;
     ngx_chat_changed_t         *changed;       /* of the zone; NULL: several
                                                   hosts, or replicas */
+    ngx_chat_presence_zone_t   *presence_zone; /* NULL: chat_presence off */
+    ngx_chat_presence_t        *presence;      /* NULL: no chat_subscriber */
     ngx_chat_outbox_t          *outbox;        /* NULL: no chat_zone or
                                                   chat_publish */
     ngx_chat_channels_t        *channels;      /* NULL: no chat_subscriber */
@@ -87,6 +90,7 @@ typedef struct {
     ngx_thread_pool_t          *thread_pool;
     ngx_str_t                   thread_pool_name;
     ngx_flag_t                  hosts;         /* chat_hosts */
+    ngx_flag_t                  presence;      /* chat_presence */
 
     ngx_int_t                   login_error_index;  /* $chat_login_error */
     ngx_array_t                 publishers;    /* ngx_chat_publisher_t */

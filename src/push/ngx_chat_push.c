@@ -11,6 +11,7 @@
 #include "src/push/ngx_chat_nchan.h"
 #include "src/push/ngx_chat_notify.h"
 #include "src/push/ngx_chat_outbox.h"
+#include "src/push/ngx_chat_presence.h"
 #include "src/push/ngx_chat_push.h"
 #include "src/push/ngx_chat_subscriber.h"
 
@@ -69,6 +70,11 @@ ngx_chat_push_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
 
     worker->notify = ngx_chat_notify_create(cycle, chmcf);
     if (worker->notify == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->presence = ngx_chat_presence_create(cycle, chmcf);
+    if (worker->presence == NULL) {
         return NGX_ERROR;
     }
 

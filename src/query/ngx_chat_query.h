@@ -66,7 +66,18 @@ extern const ngx_chat_db_type_t  ngx_chat_query_user_by_name;
 extern const ngx_chat_db_type_t  ngx_chat_query_user_by_id;
 
 
-/* active users except one, ordered by id, or with a limit by name */
+/*
+ * Active users except one, ordered by id, or with a limit by name.  With a
+ * limit, rows have "seen" and "blocks".
+ */
+
+typedef struct {
+    uint32_t               id;
+    ngx_str_t              name;
+    ngx_str_t              seen;              /* timestamp; empty: never */
+    ngx_uint_t             blocks;            /* between this user and
+                                                 "except" */
+} ngx_chat_query_row_t;
 
 typedef struct {
     ngx_chat_db_job_t      job;
@@ -77,7 +88,7 @@ typedef struct {
                                                  previous page, or any text */
     ngx_uint_t             limit;             /* 0: no limit, by id */
     /* out */
-    ngx_array_t           *users;             /* ngx_chat_user_t: id, name */
+    ngx_array_t           *users;             /* ngx_chat_query_row_t */
     ngx_uint_t             has_more;          /* flag */
 } ngx_chat_query_users_t;
 
@@ -311,6 +322,49 @@ extern const ngx_chat_db_type_t  ngx_chat_query_block_get;
 
 
 /*
+ * presence_partners: the latest conversation partners of a user, without those
+ * across a block.
+ */
+
+#define NGX_CHAT_QUERY_PARTNERS  200
+
+typedef struct {
+    uint32_t               id;                /* of the partner */
+    ngx_str_t              user;              /* name of the user */
+} ngx_chat_query_partner_t;
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    /* out */
+    ngx_array_t           *partners;          /* ngx_chat_query_partner_t; NULL:
+                                                 the query has failed */
+} ngx_chat_query_presence_t;
+
+extern const ngx_chat_db_type_t  ngx_chat_query_presence_partners;
+
+
+/* presence_store: sets last_seen_at of users whose rows are not locked */
+
+#define NGX_CHAT_QUERY_PRESENCE_BATCH  32
+
+typedef struct {
+    uint32_t               id;
+    ngx_msec_t             ago;               /* ms */
+} ngx_chat_query_seen_t;
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    ngx_uint_t             n;
+    ngx_chat_query_seen_t  users[NGX_CHAT_QUERY_PRESENCE_BATCH];
+} ngx_chat_query_presence_store_t;
+
+extern const ngx_chat_db_type_t  ngx_chat_query_presence_store;
+
+
+/*
  * The rest is for other files of src/query.
  *
  * Columns of a message: "m" is chat_message, "s" and "r" are its users.
@@ -342,6 +396,13 @@ extern const ngx_chat_db_type_t  ngx_chat_query_block_get;
  */
 #define NGX_CHAT_QUERY_OLD_INDEX(index)                                       \
     " FORCE INDEX (" index ", conversation)"
+
+/* the block of the last of $4 + 1 conversations below message $2 */
+#define NGX_CHAT_QUERY_FIRST_BLOCK(where, index)                              \
+    "COALESCE((SELECT last_block FROM chat_conversation"                      \
+    " FORCE INDEX (" index ") WHERE " where                                   \
+    " AND last_block <= $2 >> 16 AND last_message_id < $2"                    \
+    " ORDER BY last_block DESC LIMIT $4, 1), 0)"
 
 /* a packet for earlier tables that have no columns for it */
 #define NGX_CHAT_QUERY_UNSUPPORTED                                            \

@@ -114,12 +114,34 @@
     NGX_CHAT_QUERY_READ_DONE("hi", "0")
 
 
-/* the block of the last of $4 + 1 conversations below message $2 */
-#define NGX_CHAT_QUERY_FIRST_BLOCK(where, index)                              \
-    "COALESCE((SELECT last_block FROM chat_conversation"                      \
-    " FORCE INDEX (" index ") WHERE " where                                   \
-    " AND last_block <= $2 >> 16 AND last_message_id < $2"                    \
-    " ORDER BY last_block DESC LIMIT $4, 1), 0)"
+/*
+ * The conversations of an inbox, and the users and messages that its columns
+ * name.  Only the latest blocks of ids that together have enough rows are read
+ * and sorted.  One row beyond the limit shows whether there are more.
+ */
+#define NGX_CHAT_QUERY_INBOX(blocks, where)                                   \
+    " FROM ("                                                                 \
+    "(SELECT last_message_id AS id, hi_id AS peer_id, lo_unread AS unread,"   \
+           " lo_read_id AS read_id, hi_read_id AS peer_read_id, "             \
+           blocks " AS blocks"                                                \
+    " FROM chat_conversation FORCE INDEX (lo_inbox)"                          \
+    " WHERE lo_id = $1 AND last_block <= $2 >> 16"                            \
+    " AND last_message_id < $2 AND last_block >= "                            \
+    NGX_CHAT_QUERY_FIRST_BLOCK("lo_id = $1", "lo_inbox")                      \
+    where                                                                     \
+    " ORDER BY last_message_id DESC LIMIT $3)"                                \
+    " UNION ALL "                                                             \
+    "(SELECT last_message_id, lo_id, hi_unread, hi_read_id, lo_read_id, "     \
+           blocks                                                             \
+    " FROM chat_conversation FORCE INDEX (hi_inbox)"                          \
+    " WHERE hi_id = $1 AND lo_id <> $1 AND last_block <= $2 >> 16"            \
+    " AND last_message_id < $2 AND last_block >= "                            \
+    NGX_CHAT_QUERY_FIRST_BLOCK("hi_id = $1 AND lo_id <> $1", "hi_inbox")      \
+    " ORDER BY last_message_id DESC LIMIT $3)"                                \
+    " ORDER BY id DESC LIMIT $3"                                              \
+    ") AS c JOIN chat_user u ON u.id = c.peer_id"                             \
+    " JOIN chat_message m ON m.id = c.id"                                     \
+    " ORDER BY c.id DESC"
 
 
 static void ngx_chat_query_conversations_build(ngx_chat_db_buf_t *text,
@@ -147,6 +169,8 @@ static const ngx_chat_query_member_t  ngx_chat_query_conversation_columns[] = {
     ngx_chat_query_member(STRING, ngx_chat_conversation_t, last.body),
     ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, last.reply_to),
     ngx_chat_query_member(TIME, ngx_chat_conversation_t, last.edited),
+    ngx_chat_query_member(TIME, ngx_chat_conversation_t, seen),
+    ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, blocks),
     ngx_chat_query_members_end
 };
 
@@ -192,37 +216,17 @@ ngx_chat_query_conversations_build(ngx_chat_db_buf_t *text,
     op->conversations = NULL;
     op->has_more = 0;
 
-    /*
-     * One row beyond the limit shows whether there are more.  Conversations are
-     * indexed by blocks of 65536 ids of their last message.  Only the latest
-     * blocks that together have enough rows are read and sorted.
-     */
-
     ngx_chat_query_text(text,
         "SELECT STRAIGHT_JOIN c.peer_id, u.username, c.unread, c.read_id,"
                             " c.peer_read_id, "
         "m.id, m.sender_id, m.recipient_id, m.created_at, m.body");
     ngx_chat_query_add_changed(text);
+
+    ngx_chat_query_text(text, ", u.last_seen_at, c.blocks");
     ngx_chat_query_add(text,
-        " FROM ("
-        "(SELECT last_message_id AS id, hi_id AS peer_id, lo_unread AS unread,"
-               " lo_read_id AS read_id, hi_read_id AS peer_read_id"
-        " FROM chat_conversation FORCE INDEX (lo_inbox)"
-        " WHERE lo_id = $1 AND last_block <= $2 >> 16"
-        " AND last_message_id < $2 AND last_block >= "
-        NGX_CHAT_QUERY_FIRST_BLOCK("lo_id = $1", "lo_inbox")
-        " ORDER BY last_message_id DESC LIMIT $3)"
-        " UNION ALL "
-        "(SELECT last_message_id, lo_id, hi_unread, hi_read_id, lo_read_id"
-        " FROM chat_conversation FORCE INDEX (hi_inbox)"
-        " WHERE hi_id = $1 AND lo_id <> $1 AND last_block <= $2 >> 16"
-        " AND last_message_id < $2 AND last_block >= "
-        NGX_CHAT_QUERY_FIRST_BLOCK("hi_id = $1 AND lo_id <> $1", "hi_inbox")
-        " ORDER BY last_message_id DESC LIMIT $3)"
-        " ORDER BY id DESC LIMIT $3"
-        ") AS c JOIN chat_user u ON u.id = c.peer_id"
-        " JOIN chat_message m ON m.id = c.id"
-        " ORDER BY c.id DESC",
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_BLOCKS)
+        ? NGX_CHAT_QUERY_INBOX("0", NGX_CHAT_QUERY_NO_BLOCKS)
+        : NGX_CHAT_QUERY_INBOX("blocks", ""),
         ngx_chat_query_number(op->user_id),
         ngx_chat_query_number(op->before ? op->before : UINT64_MAX),
         ngx_chat_query_number(op->limit + 1),

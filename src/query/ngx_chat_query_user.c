@@ -52,8 +52,10 @@ static const ngx_chat_query_plain_t  ngx_chat_query_user_plain = {
 
 
 static const ngx_chat_query_member_t  ngx_chat_query_users_columns[] = {
-    ngx_chat_query_member(NUMBER, ngx_chat_user_t, id),
-    ngx_chat_query_member(STRING, ngx_chat_user_t, name),
+    ngx_chat_query_member(NUMBER, ngx_chat_query_row_t, id),
+    ngx_chat_query_member(STRING, ngx_chat_query_row_t, name),
+    ngx_chat_query_member(TIME, ngx_chat_query_row_t, seen),
+    ngx_chat_query_member(NUMBER, ngx_chat_query_row_t, blocks),
     ngx_chat_query_members_end
 };
 
@@ -189,15 +191,25 @@ static void
 ngx_chat_query_users_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
 {
-    ngx_uint_t  i;
+    ngx_uint_t  i, before;
     ngx_chat_query_users_t  *op = (ngx_chat_query_users_t *) jobs[0];
 
     op->users = NULL;
     op->has_more = 0;
 
+    before = ngx_chat_query_before(text, NGX_CHAT_SCHEMA_BLOCKS);
+
     ngx_chat_query_add(text,
-        "SELECT id, username FROM chat_user WHERE is_active AND id <> $1",
+        op->limit == 0 ? "SELECT id, username, NULL, 0"
+        : before ? "SELECT id, username, last_seen_at, 0"
+        : "SELECT id, username, last_seen_at,"
+          " (SELECT blocks FROM chat_conversation AS c"
+          " WHERE c.lo_id = LEAST(u.id, $1) AND c.hi_id = GREATEST(u.id, $1))",
         ngx_chat_query_number(op->except));
+    ngx_chat_query_add(text,
+        " FROM chat_user AS u WHERE is_active AND id <> $1",
+        ngx_chat_query_number(op->except));
+    ngx_chat_query_text(text, before ? NGX_CHAT_QUERY_NO_BLOCKS : "");
 
     for (i = 0; i < op->search.n; i++) {
         ngx_chat_query_text(text, i ? " OR " : " AND (");
@@ -245,6 +257,6 @@ ngx_chat_query_users_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
 
     return ngx_chat_query_get_rows(res, op->job.pool,
                                    ngx_chat_query_users_columns,
-                                   sizeof(ngx_chat_user_t), op->limit,
+                                   sizeof(ngx_chat_query_row_t), op->limit,
                                    &op->users, &op->has_more);
 }

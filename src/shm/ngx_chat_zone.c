@@ -104,13 +104,14 @@ ngx_chat_zone_create(ngx_slab_pool_t *shpool)
     zone->revocations = ngx_chat_revocation_create(shpool);
     zone->typing = ngx_chat_typing_create(shpool);
     zone->blocks = ngx_chat_block_zone_create(shpool);
+    zone->presence = ngx_chat_presence_zone_create(shpool);
 
     if (zone->metrics == NULL || zone->generations == NULL
         || zone->shared_log == NULL || zone->debt == NULL
         || zone->outbox == NULL
         || zone->gtid == NULL || zone->changed == NULL
         || zone->revocations == NULL || zone->typing == NULL
-        || zone->blocks == NULL)
+        || zone->blocks == NULL || zone->presence == NULL)
     {
         return NULL;
     }

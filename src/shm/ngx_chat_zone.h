@@ -18,6 +18,7 @@
 #include "src/shm/ngx_chat_debt.h"
 #include "src/shm/ngx_chat_generation.h"
 #include "src/shm/ngx_chat_outbox_zone.h"
+#include "src/shm/ngx_chat_presence_zone.h"
 #include "src/shm/ngx_chat_revocation.h"
 #include "src/shm/ngx_chat_shared_log.h"
 #include "src/shm/ngx_chat_shm_gtid.h"
@@ -40,6 +41,7 @@ typedef struct {
     ngx_chat_throttle_t        *throttle;
     ngx_chat_typing_t          *typing;
     ngx_chat_block_zone_t      *blocks;
+    ngx_chat_presence_zone_t   *presence;
     ngx_chat_generations_t     *generations;
     ngx_chat_shared_log_t      *shared_log;
     ngx_chat_wakeup_t          *wakeup;       /* set by init module */
