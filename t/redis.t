@@ -238,6 +238,49 @@ my ($one, $two, $three) = @hosts;
 }
 
 
+# --- presence --------------------------------------------------------------
+
+# of users with sockets on other hosts
+
+{
+    my ($id) = at($one, sub { api('u1', POST => '/api/v1/message/',
+                 { recipient => 'u2', body => 'partner' }) });
+    is($id->code, 201, 'a conversation');
+
+    my $partner = at($one, sub { web_socket('u1', path => '/events') });
+    my $online = sub {
+        my ($state) = @_;
+
+        return wait_until(sub {
+            ($partner->{frames}[-1] // '')
+                =~ /"presence","user":"u2","online":$state/
+        }, 18 + grace());
+    };
+
+    settle(16);    # after earlier sockets of this user
+    my ($socket) = at($two, sub { web_socket('u2') });
+
+    ok($online->('true'), 'an event on another host');
+    is(scalar(grep { /"presence"/ && /"u2"/ && /true/ }
+                   @{ $partner->{frames} }), 1, 'once');
+
+    my $listed = sub {
+        my ($page) = at($_[0], sub { api('u1',
+                            GET => '/api/v1/user/?search=u2&limit=1') })->json;
+
+        return $page->{results}[0]{online} ? 1 : 0;
+    };
+
+    is(join('', map { $listed->($_) } @hosts), '111', 'online on each host');
+
+    Chat::close_all($socket);
+    ok($online->('false'), 'an event after the last socket');
+    is(join('', map { $listed->($_) } $one, $two), '00', 'offline');
+
+    Chat::close_all($partner);
+}
+
+
 # --- Redis does not answer -------------------------------------------------
 
 {

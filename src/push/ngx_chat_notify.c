@@ -44,6 +44,7 @@ struct ngx_chat_notify_s {
     ngx_chat_generations_t     *generations;
     ngx_chat_metrics_t         *metrics;
     ngx_chat_cache_t           *cache;
+    ngx_chat_presence_zone_t   *presence;
     ngx_chat_channels_t        *channels;
     ngx_chat_subscribers_t     *subscribers;
     ngx_chat_redis_t           *redis;         /* NULL: one host */
@@ -93,6 +94,7 @@ static void ngx_chat_notify_remote(void *data, uint32_t user_id,
     ngx_chat_record_t *record);
 static void ngx_chat_notify_remote_confirmed(void *data, uint32_t user_id);
 static void ngx_chat_notify_remote_resync(void *data);
+static void ngx_chat_notify_remote_online(void *data, uint32_t user_id);
 static void ngx_chat_notify_resync_handler(ngx_event_t *ev);
 
 
@@ -114,6 +116,7 @@ ngx_chat_notify_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     notify->generations = worker->zone->generations;
     notify->metrics = worker->metrics;
     notify->cache = worker->zone->cache;
+    notify->presence = worker->presence_zone;
     notify->channels = worker->channels;
     notify->subscribers = worker->subscribers;
     notify->publishers = &chmcf->publishers;
@@ -185,6 +188,7 @@ ngx_chat_notify_redis(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf,
     notify->handlers.record = ngx_chat_notify_remote;
     notify->handlers.subscribed = ngx_chat_notify_remote_confirmed;
     notify->handlers.resync = ngx_chat_notify_remote_resync;
+    notify->handlers.online = ngx_chat_notify_remote_online;
 
     notify->redis = ngx_chat_redis_create(cycle, &chmcf->redis,
                                           &notify->handlers,
@@ -295,7 +299,7 @@ ngx_chat_notify_append(ngx_chat_notify_t *notify, ngx_chat_record_t *record)
     ngx_chat_shared_log_append(notify->shared, record);
     ngx_chat_notify_wake(notify, record);
 
-    if (notify->redis) {
+    if (notify->redis && record->kind != NGX_CHAT_RECORD_LOCAL) {
         ngx_chat_redis_publish(notify->redis, record);
     }
 
@@ -755,6 +759,15 @@ ngx_chat_notify_remote_resync(void *data)
         ngx_add_timer(&notify->resync,
                       (ngx_msec_t) ngx_random() % NGX_CHAT_NOTIFY_RESYNC);
     }
+}
+
+
+static void
+ngx_chat_notify_remote_online(void *data, uint32_t user_id)
+{
+    ngx_chat_notify_t *notify = data;
+
+    ngx_chat_presence_zone_report(notify->presence, user_id, 1);
 }
 
 

@@ -43,8 +43,8 @@ void ngx_chat_notify_message(ngx_chat_notify_t *notify,
     ngx_chat_record_e kind, ngx_chat_message_t *message, ngx_str_t *json);
 
 /*
- * Sends an event of the kind NGX_CHAT_RECORD_EVENT or NGX_CHAT_RECORD_TRANSIENT
- * to the sockets for events of two users; sender_id may be 0.  The event is a
+ * Sends an event of the kind NGX_CHAT_RECORD_EVENT, TRANSIENT or LOCAL to the
+ * sockets for events of two users; sender_id may be 0.  The event is a
  * JSON object; clients catch up instead of one that is longer than
  * NGX_CHAT_RECORD_TEXT bytes.  "notify" may be NULL.
  */

@@ -11,6 +11,7 @@
 #include "src/push/ngx_chat_channel.h"
 #include "src/push/ngx_chat_notify.h"
 #include "src/push/ngx_chat_presence.h"
+#include "src/push/ngx_chat_redis.h"
 
 
 /* interval at which changes are handled, ms, and at which users are reported,
@@ -56,6 +57,8 @@ struct ngx_chat_presence_s {
 
 static void ngx_chat_presence_tick(ngx_event_t *ev);
 static void ngx_chat_presence_report(ngx_chat_presence_t *presence);
+static void ngx_chat_presence_share(ngx_chat_presence_t *presence,
+    uint32_t *ids, ngx_uint_t n);
 static void ngx_chat_presence_changes(ngx_chat_presence_t *presence);
 static void ngx_chat_presence_lookup(ngx_chat_presence_t *presence,
     ngx_chat_presence_change_t *change);
@@ -118,10 +121,12 @@ ngx_chat_presence_tick(ngx_event_t *ev)
 static void
 ngx_chat_presence_report(ngx_chat_presence_t *presence)
 {
-    ngx_uint_t            i;
+    uint32_t              id, ids[NGX_CHAT_REDIS_IDS];
+    ngx_uint_t            i, n;
     ngx_chat_channel_t   *channel;
     ngx_chat_channels_t  *channels;
 
+    n = 0;
     channels = presence->worker->channels;
 
     /* hints and events of each group */
@@ -134,9 +139,31 @@ ngx_chat_presence_report(ngx_chat_presence_t *presence)
                                                 channel))
                != NULL)
         {
-            ngx_chat_presence_zone_report(presence->zone,
-                                          (uint32_t) channel->node.key);
+            id = (uint32_t) channel->node.key;
+
+            ngx_chat_presence_zone_report(presence->zone, id, 0);
+
+            ids[n++] = id;
+
+            if (n == NGX_CHAT_REDIS_IDS) {
+                ngx_chat_presence_share(presence, ids, n);
+                n = 0;
+            }
         }
+    }
+
+    ngx_chat_presence_share(presence, ids, n);
+}
+
+
+/* reports users to other hosts */
+
+static void
+ngx_chat_presence_share(ngx_chat_presence_t *presence, uint32_t *ids,
+    ngx_uint_t n)
+{
+    if (presence->worker->redis && n) {
+        ngx_chat_redis_publish_online(presence->worker->redis, ids, n);
     }
 }
 
@@ -244,7 +271,7 @@ ngx_chat_presence_looked_up(ngx_chat_db_job_t *job)
                                                   partner[i].id))
                 {
                     ngx_chat_notify_event(presence->worker->notify,
-                                          NGX_CHAT_RECORD_TRANSIENT, 0,
+                                          NGX_CHAT_RECORD_LOCAL, 0,
                                           partner[i].id, &event);
                 }
             }

@@ -17,6 +17,9 @@
  * latest conversation partners that are online.  last_seen_at of users who are
  * online is stored once a minute, and when they go offline.
  *
+ * With several hosts, each one has the reports of all, and sends events to its
+ * own sockets.
+ *
  * All of it is best effort: without the database, a change has no event.
  */
 

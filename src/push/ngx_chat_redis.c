@@ -18,18 +18,6 @@
  * A subscription has at most one command in flight, so that a confirmation
  * always belongs to the last command.  The next command follows if the state
  * is not the wanted one by then.
- *
- * Redis has no queue: records that are published while a connection is lost do
- * not arrive later.
- *
- *   - The subscribing connection is lost: after all subscriptions are renewed,
- *     the sockets of this worker get a resync.
- *   - The publishing connection is lost, or its queue is full: the other hosts
- *     get a resync.  A server may acknowledge a record and fail before it has
- *     passed it to all nodes of its cluster, so recent records count as lost.
- *
- * A new worker holds records until it is connected, so that a reload does not
- * cause a resync.
  */
 
 
@@ -101,6 +89,8 @@ static void ngx_chat_redis_received(ngx_chat_redis_t *redis,
     ngx_str_t *channel, ngx_str_t *text);
 
 static void ngx_chat_redis_owe(ngx_chat_redis_t *redis);
+static void ngx_chat_redis_received_online(ngx_chat_redis_t *redis,
+    ngx_str_t *text);
 static ngx_int_t ngx_chat_redis_publish_users(ngx_chat_redis_t *redis,
     const ngx_chat_redis_held_t *held);
 static void ngx_chat_redis_publisher_ready(void *data);
@@ -548,8 +538,10 @@ ngx_chat_redis_received(ngx_chat_redis_t *redis, ngx_str_t *channel,
             ngx_chat_metrics_count(redis->metrics,
                                    NGX_CHAT_COUNT_REDIS_RESYNC_RECEIVED);
             redis->handlers->resync(redis->handlers->data);
+            return;
         }
 
+        ngx_chat_redis_received_online(redis, text);
         return;
     }
 
@@ -569,6 +561,25 @@ ngx_chat_redis_received(ngx_chat_redis_t *redis, ngx_str_t *channel,
     ngx_chat_metrics_count(redis->metrics, NGX_CHAT_COUNT_REDIS_RECEIVED);
 
     redis->handlers->record(redis->handlers->data, user_id, &record);
+}
+
+
+static void
+ngx_chat_redis_received_online(ngx_chat_redis_t *redis, ngx_str_t *text)
+{
+    uint32_t    ids[NGX_CHAT_REDIS_IDS];
+    uint64_t    instance;
+    ngx_uint_t  i, n;
+
+    if (ngx_chat_redis_online_read(text, &instance, ids, &n) != NGX_OK
+        || instance == redis->instance)
+    {
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        redis->handlers->online(redis->handlers->data, ids[i]);
+    }
 }
 
 
@@ -607,6 +618,22 @@ ngx_chat_redis_publish(ngx_chat_redis_t *redis, ngx_chat_record_t *record)
     ngx_chat_metrics_count(redis->metrics,
                            (rc == NGX_OK) ? NGX_CHAT_COUNT_REDIS_PUBLISHED
                                           : NGX_CHAT_COUNT_REDIS_DROPPED);
+}
+
+
+/* without a connection, nothing is sent; the next report follows soon */
+
+void
+ngx_chat_redis_publish_online(ngx_chat_redis_t *redis, const uint32_t *ids,
+    ngx_uint_t n)
+{
+    u_char     buf[NGX_CHAT_REDIS_TEXT_LEN];
+    ngx_str_t  text;
+
+    text.data = buf;
+    text.len = ngx_chat_redis_online_write(buf, redis->instance, ids, n) - buf;
+
+    (void) ngx_chat_redis_publish_text(redis, NGX_CHAT_REDIS_RESYNC, &text);
 }
 
 

@@ -10,6 +10,7 @@
 
 #include "src/http/ngx_chat_http.h"
 #include "src/shm/ngx_chat_shared_log.h"
+#include "src/push/ngx_chat_redis_text.h"
 
 
 /*
@@ -21,6 +22,18 @@
  * A record contains ids only.  A host ignores its own records, which its
  * workers read from the shared log.  If records may be lost, a resync takes
  * their place, on this host or on the others.
+ *
+ * Redis has no queue: records that are published while a connection is lost do
+ * not arrive later.
+ *
+ *   - The subscribing connection is lost: after all subscriptions are renewed,
+ *     the sockets of this worker get a resync.
+ *   - The publishing connection is lost, or its queue is full: the other hosts
+ *     get a resync.  A server may acknowledge a record and fail before it has
+ *     passed it to all nodes of its cluster, so recent records count as lost.
+ *
+ * A new worker holds records until it is connected, so that a reload does not
+ * cause a resync.
  */
 
 
@@ -38,6 +51,9 @@ typedef struct {
      * catch up.  All subscriptions are confirmed.
      */
     void  (*resync)(void *data);
+
+    /* the user has an open socket on another host */
+    void  (*online)(void *data, uint32_t user_id);
 } ngx_chat_redis_handlers_t;
 
 
@@ -64,6 +80,10 @@ void ngx_chat_redis_unsubscribe(ngx_chat_redis_t *redis, uint32_t user_id);
 
 /* called after COMMIT, by the worker that stored the record */
 void ngx_chat_redis_publish(ngx_chat_redis_t *redis, ngx_chat_record_t *record);
+
+/* tells other hosts of users with open sockets, at most NGX_CHAT_REDIS_IDS */
+void ngx_chat_redis_publish_online(ngx_chat_redis_t *redis,
+    const uint32_t *ids, ngx_uint_t n);
 
 
 #endif /* _NGX_CHAT_REDIS_H_INCLUDED_ */

@@ -25,6 +25,7 @@ static ngx_int_t ngx_chat_redis_number_read(u_char **pos, u_char *last,
 
 static ngx_str_t  ngx_chat_redis_prefix = ngx_string("chat:");
 static ngx_str_t  ngx_chat_redis_resync = ngx_string("chat:resync");
+static ngx_str_t  ngx_chat_redis_online = ngx_string(":online:");
 
 
 u_char *
@@ -43,6 +44,23 @@ u_char *
 ngx_chat_redis_resync_write(u_char *p, uint64_t instance)
 {
     return ngx_chat_redis_prefix_write(p, instance);
+}
+
+
+u_char *
+ngx_chat_redis_online_write(u_char *p, uint64_t instance, const uint32_t *ids,
+    ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    p = ngx_chat_redis_prefix_write(p, instance);
+    p = ngx_cpymem(p, ngx_chat_redis_online.data, ngx_chat_redis_online.len);
+
+    for (i = 0; i < n; i++) {
+        p = ngx_sprintf(p, i ? ",%uL" : "%uL", (uint64_t) ids[i]);
+    }
+
+    return p;
 }
 
 
@@ -139,6 +157,49 @@ ngx_chat_redis_resync_read(ngx_str_t *text, uint64_t *instance)
     }
 
     return (p == text->data + text->len) ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_chat_redis_online_read(ngx_str_t *text, uint64_t *instance, uint32_t *ids,
+    ngx_uint_t *n)
+{
+    u_char    *p, *last;
+    uint64_t   id;
+
+    p = text->data;
+    last = p + text->len;
+
+    if (ngx_chat_redis_prefix_read(&p, last, instance) != NGX_OK
+        || (size_t) (last - p) < ngx_chat_redis_online.len
+        || ngx_memcmp(p, ngx_chat_redis_online.data, ngx_chat_redis_online.len)
+           != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    p += ngx_chat_redis_online.len;
+
+    for (*n = 0; *n < NGX_CHAT_REDIS_IDS; p++) {
+
+        if (ngx_chat_redis_number_read(&p, last, 0xffffffff, &id) != NGX_OK
+            || id == 0)
+        {
+            return NGX_ERROR;
+        }
+
+        ids[(*n)++] = (uint32_t) id;
+
+        if (p == last) {
+            return NGX_OK;
+        }
+
+        if (*p != ',') {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_ERROR;
 }
 
 

@@ -19,6 +19,7 @@
  *   chat:5       "1:0123456789abcdef:1:5:7:4711": version, instance, kind,
  *                sender, recipient and message id of a record for user 5
  *   chat:resync  "1:0123456789abcdef": records of this instance are missing
+ *                "1:0123456789abcdef:online:5,7": users with open sockets
  *
  * A record of kind NGX_CHAT_RECORD_EVENT or NGX_CHAT_RECORD_TRANSIENT ends with
  * a colon and its text, unless that was too long.  It contains names and ids.
@@ -37,9 +38,15 @@
                                      + 1 + NGX_CHAT_RECORD_TEXT)
 
 
+/* users of one text */
+#define NGX_CHAT_REDIS_IDS          64
+
+
 /* write the text; return its end */
 u_char *ngx_chat_redis_channel_write(u_char *p, uint32_t user_id);
 u_char *ngx_chat_redis_resync_write(u_char *p, uint64_t instance);
+u_char *ngx_chat_redis_online_write(u_char *p, uint64_t instance,
+    const uint32_t *ids, ngx_uint_t n);
 u_char *ngx_chat_redis_record_write(u_char *p, uint64_t instance,
     ngx_chat_record_t *record);
 
@@ -49,6 +56,8 @@ u_char *ngx_chat_redis_record_write(u_char *p, uint64_t instance,
  */
 ngx_int_t ngx_chat_redis_channel_read(ngx_str_t *text, uint32_t *user_id);
 ngx_int_t ngx_chat_redis_resync_read(ngx_str_t *text, uint64_t *instance);
+ngx_int_t ngx_chat_redis_online_read(ngx_str_t *text, uint64_t *instance,
+    uint32_t *ids, ngx_uint_t *n);
 ngx_int_t ngx_chat_redis_record_read(ngx_str_t *text, uint64_t *instance,
     ngx_chat_record_t *record);
 

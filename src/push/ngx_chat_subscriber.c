@@ -212,7 +212,8 @@ ngx_chat_subscriber_add(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_queue_insert_tail(&subs->queue, &sub->queue);
     subs->metrics->gauges[NGX_CHAT_GAUGE_SOCKETS]++;
 
-    ngx_chat_presence_zone_report(subs->worker->presence_zone, sub->user_id);
+    ngx_chat_presence_zone_report(subs->worker->presence_zone, sub->user_id,
+                                  0);
 
     if (!subs->event.timer_set) {
 
@@ -276,7 +277,7 @@ ngx_chat_subscriber_remove(void *data)
     }
 
     ngx_chat_presence_zone_report(sub->subscribers->worker->presence_zone,
-                                  sub->user_id);
+                                  sub->user_id, 0);
 
     ngx_queue_remove(&sub->link);
     ngx_chat_channel_release(sub->subscribers->worker->channels, sub->channel);

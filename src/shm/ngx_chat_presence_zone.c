@@ -19,6 +19,7 @@
                                               /* bytes of the zone for a set */
 
 #define NGX_CHAT_PRESENCE_TTL      10000      /* ms */
+#define NGX_CHAT_PRESENCE_REMOTE   15000      /* ms, of other hosts */
 #define NGX_CHAT_PRESENCE_STORE    60000      /* ms between two last_seen_at */
 
 /* sets that one call of ngx_chat_presence_zone_next() examines */
@@ -29,6 +30,7 @@ typedef struct {
     uint32_t                    user_id;      /* 0: free */
     uint32_t                    online;       /* flag: the known state */
     ngx_msec_t                  seen;         /* ngx_current_msec */
+    ngx_msec_t                  remote;       /* as above, by another host */
     ngx_msec_t                  stored;       /* as above, of last_seen_at */
 } ngx_chat_presence_entry_t;
 
@@ -47,6 +49,8 @@ struct ngx_chat_presence_zone_s {
 
 static ngx_chat_presence_entry_t *ngx_chat_presence_zone_find(
     ngx_chat_presence_zone_t *zone, uint32_t user_id, ngx_uint_t create);
+static ngx_int_t ngx_chat_presence_zone_set(ngx_chat_presence_set_t *set,
+    ngx_chat_presence_change_t *change);
 static ngx_uint_t ngx_chat_presence_zone_recent(
     ngx_chat_presence_entry_t *entry);
 static ngx_int_t ngx_chat_presence_zone_change(
@@ -75,7 +79,8 @@ ngx_chat_presence_zone_create(ngx_slab_pool_t *shpool)
 
 
 void
-ngx_chat_presence_zone_report(ngx_chat_presence_zone_t *zone, uint32_t user_id)
+ngx_chat_presence_zone_report(ngx_chat_presence_zone_t *zone, uint32_t user_id,
+    ngx_uint_t remote)
 {
     ngx_chat_presence_entry_t  *entry;
 
@@ -87,7 +92,10 @@ ngx_chat_presence_zone_report(ngx_chat_presence_zone_t *zone, uint32_t user_id)
 
     entry = ngx_chat_presence_zone_find(zone, user_id, 1);
 
-    if (entry) {
+    if (entry && remote) {
+        entry->remote = ngx_current_msec;
+
+    } else if (entry) {
         entry->seen = ngx_current_msec;
     }
 
@@ -120,9 +128,8 @@ ngx_int_t
 ngx_chat_presence_zone_next(ngx_chat_presence_zone_t *zone, ngx_uint_t *pos,
     ngx_chat_presence_change_t *change)
 {
-    ngx_int_t                 rc;
-    ngx_uint_t                i, last;
-    ngx_chat_presence_set_t  *set;
+    ngx_int_t   rc;
+    ngx_uint_t  last;
 
     if (zone == NULL) {
         return NGX_DECLINED;
@@ -135,23 +142,17 @@ ngx_chat_presence_zone_next(ngx_chat_presence_zone_t *zone, ngx_uint_t *pos,
 
     while (*pos < last) {
 
-        set = &zone->sets[*pos];
+        rc = ngx_chat_presence_zone_set(&zone->sets[*pos], change);
 
-        for (i = 0; i < NGX_CHAT_PRESENCE_SET; i++) {
-            rc = ngx_chat_presence_zone_change(&set->entries[i], change);
+        if (rc == NGX_OK) {
 
-            if (rc == NGX_OK) {
+            /* the next call examines the rest of this set */
 
-                /* the next call examines the rest of this set */
-
-                goto done;
-            }
+            break;
         }
 
         (*pos)++;
     }
-
-done:
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
@@ -160,6 +161,22 @@ done:
     }
 
     return rc;
+}
+
+
+static ngx_int_t
+ngx_chat_presence_zone_set(ngx_chat_presence_set_t *set,
+    ngx_chat_presence_change_t *change)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_CHAT_PRESENCE_SET; i++) {
+        if (ngx_chat_presence_zone_change(&set->entries[i], change) == NGX_OK) {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -200,6 +217,8 @@ ngx_chat_presence_zone_find(ngx_chat_presence_zone_t *zone, uint32_t user_id,
     unused->user_id = user_id;
     unused->online = 0;
     unused->stored = ngx_current_msec - NGX_CHAT_PRESENCE_STORE;
+    unused->seen = unused->stored;
+    unused->remote = unused->stored;
 
     return unused;
 }
@@ -209,7 +228,9 @@ static ngx_uint_t
 ngx_chat_presence_zone_recent(ngx_chat_presence_entry_t *entry)
 {
     return (ngx_msec_int_t) (ngx_current_msec - entry->seen)
-           < NGX_CHAT_PRESENCE_TTL;
+           < NGX_CHAT_PRESENCE_TTL
+           || (ngx_msec_int_t) (ngx_current_msec - entry->remote)
+              < NGX_CHAT_PRESENCE_REMOTE;
 }
 
 
@@ -217,7 +238,8 @@ static ngx_int_t
 ngx_chat_presence_zone_change(ngx_chat_presence_entry_t *entry,
     ngx_chat_presence_change_t *change)
 {
-    ngx_uint_t  online;
+    ngx_uint_t      online;
+    ngx_msec_int_t  ago;
 
     if (entry->user_id == 0) {
         return NGX_DECLINED;
@@ -228,6 +250,9 @@ ngx_chat_presence_zone_change(ngx_chat_presence_entry_t *entry,
     change->user_id = entry->user_id;
     change->online = online;
     change->changed = (online != entry->online);
+
+    /* each host stores the times of its own sockets */
+
     change->store = (ngx_msec_int_t) (entry->seen - entry->stored)
                     >= (online ? NGX_CHAT_PRESENCE_STORE : 1);
 
@@ -235,7 +260,14 @@ ngx_chat_presence_zone_change(ngx_chat_presence_entry_t *entry,
         return NGX_DECLINED;
     }
 
-    change->ago = ngx_max((ngx_msec_int_t) (ngx_current_msec - entry->seen), 0);
+    ago = ngx_current_msec - entry->seen;
+
+    if (!change->store) {
+        ago = ngx_min(ago, (ngx_msec_int_t) (ngx_current_msec
+                                             - entry->remote));
+    }
+
+    change->ago = ngx_max(ago, 0);
 
     entry->online = online;
 

@@ -15,8 +15,9 @@
 /*
  * Users who are online, in shared memory.  Workers report the users with open
  * sockets every few seconds.  A user is online as long as the last report is
- * not older than ten seconds, so that neither a reload nor a client that
- * reconnects changes the state, and no worker that crashes leaves a user online.
+ * not older than ten seconds.  So neither a reload nor a client that reconnects
+ * changes the state, and a worker that crashes does not leave users online.
+ * Reports of other hosts, which arrive through Redis, count for 15 seconds.
  *
  * If more users are online than there are entries, the others appear offline.
  */
@@ -38,9 +39,12 @@ typedef struct {
 ngx_chat_presence_zone_t *ngx_chat_presence_zone_create(
     ngx_slab_pool_t *shpool);
 
-/* reports that the user has an open socket, or had one until now */
+/*
+ * Reports that the user has an open socket, or had one until now; on another
+ * host, if "remote" is set.
+ */
 void ngx_chat_presence_zone_report(ngx_chat_presence_zone_t *zone,
-    uint32_t user_id);
+    uint32_t user_id, ngx_uint_t remote);
 
 /* returns whether the user is online */
 ngx_uint_t ngx_chat_presence_zone_online(ngx_chat_presence_zone_t *zone,

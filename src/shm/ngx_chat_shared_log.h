@@ -36,7 +36,8 @@ typedef enum {
     NGX_CHAT_RECORD_MESSAGE = 1,              /* a new message */
     NGX_CHAT_RECORD_EDITED,                   /* for events only, as the next */
     NGX_CHAT_RECORD_EVENT,
-    NGX_CHAT_RECORD_TRANSIENT                 /* an event that may get lost */
+    NGX_CHAT_RECORD_TRANSIENT,                /* an event that may get lost */
+    NGX_CHAT_RECORD_LOCAL                     /* as above, for this host only */
 } ngx_chat_record_e;
 
 /*

@@ -30,6 +30,7 @@ static void statements_block(void);
 static void statements_messages(void);
 static void statements_messages_with(uint32_t peer_id);
 static void statements_conversations(void);
+static void statements_presence(void);
 static void statements_people(void);
 static void statements_sessions(void);
 static void statements_servers(void);
@@ -60,6 +61,7 @@ main(void)
     statements_block();
     statements_messages();
     statements_conversations();
+    statements_presence();
     statements_people();
     statements_sessions();
     statements_servers();
@@ -242,6 +244,25 @@ statements_conversations(void)
 
     read.peer_id = STATEMENTS_USER;
     statements_print(&ngx_chat_query_read, &read, NULL);
+}
+
+
+static void
+statements_presence(void)
+{
+    ngx_chat_query_presence_t        op;
+    ngx_chat_query_presence_store_t  store;
+
+    ngx_memzero(&op, sizeof(ngx_chat_query_presence_t));
+    ngx_memzero(&store, sizeof(ngx_chat_query_presence_store_t));
+
+    op.user_id = STATEMENTS_USER;
+    statements_print(&ngx_chat_query_presence_partners, &op, NULL);
+
+    store.n = 2;
+    store.users[0].id = STATEMENTS_USER;
+    store.users[1].id = STATEMENTS_PEER;
+    statements_print(&ngx_chat_query_presence_store, &store, NULL);
 }
 
 

@@ -20,6 +20,7 @@ static void redis_test_limit(const char *what, ngx_str_t input,
 static void redis_test_commands(void);
 static void redis_test_channels(void);
 static void redis_test_records(void);
+static void redis_test_online(void);
 static void redis_test_rounds(void);
 static void redis_test_round(ngx_chat_record_t record, uint64_t instance,
     const char *expected);
@@ -356,6 +357,8 @@ redis_test_records(void)
                 "no record: %s", invalid[i].data);
     }
 
+    redis_test_online();
+
     text = invalid[1];
 
     test_ok(ngx_chat_redis_resync_read(&text, &instance) == NGX_OK
@@ -371,6 +374,59 @@ redis_test_records(void)
     test_ok(text.len == invalid[1].len, "parts of it are invalid");
     test_ok(ngx_chat_redis_resync_read(&invalid[3], &instance) == NGX_ERROR,
             "no resync");
+}
+
+
+static void
+redis_test_online(void)
+{
+    u_char      buf[NGX_CHAT_REDIS_TEXT_LEN];
+    uint32_t    ids[NGX_CHAT_REDIS_IDS], read[NGX_CHAT_REDIS_IDS];
+    uint64_t    instance;
+    ngx_str_t   text;
+    ngx_uint_t  i, n;
+
+    static ngx_str_t  invalid[] = {
+        T("1:0123456789abcdef"),
+        T("1:0123456789abcdef:online"),
+        T("1:0123456789abcdef:online:"),
+        T("1:0123456789abcdef:online:0"),
+        T("1:0123456789abcdef:online:05"),
+        T("1:0123456789abcdef:online:5,"),
+        T("1:0123456789abcdef:online:,5"),
+        T("1:0123456789abcdef:online:5 7"),
+        T("1:0123456789abcdef:online:4294967296"),
+        T("2:0123456789abcdef:online:5"),
+        T("1:0123456789abcdef:offline:5")
+    };
+
+    for (i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
+        test_ok(ngx_chat_redis_online_read(&invalid[i], &instance, read, &n)
+                == NGX_ERROR,
+                "no users: %s", invalid[i].data);
+    }
+
+    for (i = 0; i < NGX_CHAT_REDIS_IDS; i++) {
+        ids[i] = 4294967295 - i;
+    }
+
+    for (i = 1; i <= NGX_CHAT_REDIS_IDS; i += NGX_CHAT_REDIS_IDS - 1) {
+        text.data = buf;
+        text.len = ngx_chat_redis_online_write(buf, 17, ids, i) - buf;
+
+        test_ok(text.len <= sizeof(buf)
+                && ngx_chat_redis_online_read(&text, &instance, read, &n)
+                   == NGX_OK
+                && instance == 17 && n == i
+                && memcmp(ids, read, i * sizeof(uint32_t)) == 0,
+                "%d users", (int) i);
+    }
+
+    text.len = ngx_sprintf(buf + text.len, ",1") - buf;
+
+    test_ok(ngx_chat_redis_online_read(&text, &instance, read, &n)
+            == NGX_ERROR,
+            "too many users");
 }
 
 
