@@ -34,7 +34,7 @@ my %of_nginx = map { $_ => 1 } qw(400 405 408 413 414 501 505);
 # for an unknown path or a method that the path does not have
 my %no_path = (403 => 'Denied', 404 => 'NotFound', 429 => 'TooManyRequests',
                503 => 'Unavailable');
-my %no_method = (403 => 'Forbidden', 405 => 'NotAllowed',
+my %no_method = (403 => 'Forbidden', 405 => 'NotAllowed', 409 => 'OtherUser',
                  429 => 'TooManyRequests', 503 => 'Unavailable');
 
 my ($doc, $validator, @paths, %seen);
