@@ -14,6 +14,13 @@
 
 #define NGX_CHAT_QUERY_SEARCH_TIME  2000      /* ms */
 
+/* bytes of the examined messages, times those of the text */
+#define NGX_CHAT_QUERY_SEARCH_WORK  (8 * 1024 * 1024)
+
+/* removes accents that are characters of their own, U+0300 to U+036F */
+#define NGX_CHAT_QUERY_SEARCH_TEXT(text)                                      \
+    "REGEXP_REPLACE(" text ", '[\xcc\x80-\xcd\xaf]', '')"
+
 
 static void ngx_chat_query_search_build(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
@@ -34,8 +41,11 @@ const ngx_chat_db_type_t  ngx_chat_query_history_search = {
 /*
  * The first statement finds the lowest id to examine.  The second one reads
  * from there, so a message that arrives in between displaces none at the end.
- * The collation ignores case and accents of single characters.  A long text of
- * few different characters is slow, so the time is limited.
+ * The collation ignores case and accents of single characters.
+ *
+ * A text of few different characters is slow: each character of a message may
+ * be compared with all of the text.  So fewer messages are examined if they or
+ * the text are long.
  */
 
 static void
@@ -47,11 +57,19 @@ ngx_chat_query_search_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
     ngx_chat_query_clear_messages(op);
     op->lowest = 0;
 
-    ngx_chat_query_text(text,
-        "SELECT MIN(id), COUNT(*) INTO @chat_low, @chat_n FROM (");
+    ngx_chat_query_add(text,
+        "SELECT MIN(IF(bytes < $1, id, NULL)), COUNT(IF(bytes < $1, id, NULL)),"
+              " COUNT(*) INTO @chat_low, @chat_n, @chat_all FROM ("
+        "SELECT STRAIGHT_JOIN p.id, SUM(LENGTH(m.body))"
+        " OVER (ORDER BY p.id DESC)"
+        " - LENGTH(m.body) AS bytes FROM (",
+        ngx_chat_query_number(NGX_CHAT_QUERY_SEARCH_WORK
+                              / ngx_max(op->search.len, 1)));
     ngx_chat_query_add_ids(text, op, " AND id < $1", "DESC", 0,
                            NGX_CHAT_QUERY_SEARCH_MAX);
-    ngx_chat_query_add(text, ") AS p;" NGX_CHAT_QUERY_LIMIT("$1")
+    ngx_chat_query_add(text,
+        ") AS p JOIN chat_message m ON m.id = p.id) AS s;"
+        NGX_CHAT_QUERY_LIMIT("$1")
         "SELECT " NGX_CHAT_QUERY_HINT("$1") " STRAIGHT_JOIN "
         NGX_CHAT_QUERY_MESSAGE,
         ngx_chat_query_number(NGX_CHAT_QUERY_SEARCH_TIME));
@@ -61,9 +79,11 @@ ngx_chat_query_search_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
                            0, 2 * NGX_CHAT_QUERY_SEARCH_MAX);
     ngx_chat_query_add(text,
         ") AS p JOIN chat_message m ON m.id = p.id" NGX_CHAT_QUERY_JOIN_NAMES
-        " WHERE m.body COLLATE utf8mb4_unicode_520_ci LIKE CONCAT('%', $1)"
+        " WHERE " NGX_CHAT_QUERY_SEARCH_TEXT("m.body")
+        " COLLATE utf8mb4_unicode_520_ci"
+        " LIKE CONCAT('%', " NGX_CHAT_QUERY_SEARCH_TEXT("$1") ")"
         " ORDER BY p.id DESC LIMIT $2;"
-        "SELECT @chat_low, @chat_n",
+        "SELECT @chat_low, @chat_n, @chat_all",
         ngx_chat_query_prefix(&op->search),
         ngx_chat_query_number(op->limit + 1));
 }
@@ -73,6 +93,7 @@ static ngx_int_t
 ngx_chat_query_search_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n)
 {
+    uint64_t             examined, all;
     ngx_str_t           *row;
     ngx_chat_message_t  *messages;
     ngx_chat_query_history_t  *op = (ngx_chat_query_history_t *) jobs[0];
@@ -94,8 +115,10 @@ ngx_chat_query_search_result(ngx_chat_db_result_t *res,
     }
 
     op->lowest = ngx_chat_query_get_number(&row[0]);
-    op->has_more = (ngx_chat_query_get_number(&row[1])
-                    == NGX_CHAT_QUERY_SEARCH_MAX);
+    examined = ngx_chat_query_get_number(&row[1]);
+    all = ngx_chat_query_get_number(&row[2]);
+
+    op->has_more = (examined < all || all == NGX_CHAT_QUERY_SEARCH_MAX);
 
     return NGX_OK;
 }
