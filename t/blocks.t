@@ -65,6 +65,13 @@ sub blocks_are_right {
     is("$rows $bits", "$both $both", 'rows and bits match');
 }
 
+# t/presence.t has these events
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(http => ($block->http // '') . "chat_presence off;\n");
+});
+
 run_tests();
 
 

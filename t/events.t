@@ -30,6 +30,13 @@ sub seen {
     return [map { decode_json($_) } @{ $socket->{frames} }];
 }
 
+# t/presence.t has these events
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(http => ($block->http // '') . "chat_presence off;\n");
+});
+
 run_tests();
 
 
@@ -119,6 +126,15 @@ is_deeply(seen(1, $_), [{ type => 'read', reader => 'u2', sender => 'u1',
 is_deeply(seen(0, $hints), [], 'no hint');
 
 
+=== a read mark without a message is no event
+--- then
+my ($socket) = events('u1');
+
+is(api('u4', POST => '/api/v1/conversation/u1/read/', { id => 1 })->body,
+   '{"unread":0,"read_id":0}', 'of a stranger');
+is_deeply(seen(0, $socket), [], 'no event');
+
+
 === typing is an event for the other person, at most once a second
 --- then
 my @sockets = map { events($_) } qw(u2 u2);
@@ -132,6 +148,30 @@ settle(1);
 is(api('u1', POST => '/api/v1/conversation/u2/typing/')->code, 204, 'again');
 is(scalar @{ seen(2, $_) }, 2, 'another event') for @sockets;
 is_deeply(seen(0, $own), [], 'no event for oneself');
+
+
+=== typing of other users does not repeat an event
+--- given
+sql("INSERT INTO chat_user (id, username, password) VALUES (211, 'vv', '!')");
+--- workers: 1
+--- then
+my ($socket) = events('u2');
+
+# these pairs have the same hash modulo 256
+my $n = promptly(sub {
+    settle(1.1);
+    my $before = @{ $socket->{frames} };
+
+    for (['u1', 'u2'], ['u3', 'vv'], ['u1', 'u2'], ['u3', 'vv'], ['u1', 'u2']) {
+        my ($who, $name) = @$_;
+
+        is(api($who, POST => "/api/v1/conversation/$name/typing/")->code, 204,
+           "$who is typing");
+    }
+
+    return @{ seen($before + 1, $socket) } - $before;
+}, 2.2);
+is($n, 1, 'one event');
 
 
 === typing to nobody, to oneself, and without a session

@@ -248,7 +248,9 @@ ngx_chat_conversation_read_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return ngx_chat_conversation_read_mark(r, ctx);
     }
 
-    ngx_chat_conversation_read_event(r, ctx, read);
+    if (read->op.read_id) {
+        ngx_chat_conversation_read_event(r, ctx, read);
+    }
 
     json = ngx_chat_json_create(r->pool);
 
