@@ -7,6 +7,7 @@
 import { ChatError } from './error.js';
 
 const TIMEOUT = 15e3;         // ms
+const MOMENT = 300;           // ms
 
 
 export class Api {
@@ -68,7 +69,7 @@ export class Api {
       const { status } = error;
 
       if (status === 401 || (status === 403 && method === 'GET')) {
-        this.#on.ended();
+        await this.#refused();
 
       } else if (status === 403 || (status === 409 && method !== 'GET')) {
         // refused, or the session has ended or belongs to another user
@@ -76,6 +77,34 @@ export class Api {
       }
 
       throw error;
+    }
+  }
+
+  /*
+   * A login in another tab ends the session before the browser has the new
+   * cookie.  After a moment, the session shows whether this was the reason.
+   */
+  async #refused() {
+    let username;
+
+    if (this.me !== null) {
+      await new Promise((resolve) => { setTimeout(resolve, MOMENT); });
+
+      try {
+        ({ username } = await this.fetch('GET', 'session/'));
+
+      } catch (error) {
+        if (error.passing) {
+          return;
+        }
+      }
+    }
+
+    if (!username) {
+      this.#on.ended();
+
+    } else if (username !== this.me) {
+      this.#on.replaced();
     }
   }
 
