@@ -14,247 +14,28 @@
  *
  * docs/client.md describes the interface.
  *
- * A notification contains only the id of a message, and may be lost.  The
- * library therefore queries the messages after its cursor: after each connect,
- * a few more times shortly afterwards, and then once a minute.
+ * A notification may be lost.  The library therefore queries the messages and
+ * changes after its cursor: after each connect, a few more times shortly
+ * afterwards, and then once a minute.
  */
 
-const TIMEOUT = 15e3;         // of a request or a handshake, ms
+import { Api } from './api.js';
+import { coalesce } from './coalesce.js';
+import { ChatError } from './error.js';
+import { dispatch } from './events.js';
+import { Hints } from './hints.js';
+import { Link } from './link.js';
+import { Originals } from './originals.js';
+import { Store } from './store.js';
+
+export { ChatError };
+
 const WATCH = 60e3;           // longest interval of catching up, ms
 const SETTLE = 1e3;           // first interval after a connect, ms
 const SLACKEN = 6;            // factor of the following intervals
-const STABLE = 10e3;          // age of a connection that resets the backoff, ms
-const BACKOFF = [500, 30e3];  // first and longest pause between attempts, ms
-const BURST = 3;              // more new messages are fetched by one request
 const PAGE = 15;              // messages per page of the history
 const BATCH = 100;            // messages per request when catching up
-
-const SENTENCES = {
-  0: 'The server cannot be reached.',
-  413: 'That is too long.',
-  500: 'The server is not ready at the moment.',
-};
-
-
-/** A failed request; `message` is a sentence for users. */
-export class ChatError extends Error {
-
-  /** status: HTTP status, 0 without a response; retryAfter: seconds */
-  constructor(status, answer, retryAfter = 0) {
-    const [detail] = Object.values(answer ?? {}).flat();
-
-    super(status === 429
-          ? `Too many tries. Please wait ${retryAfter || 'some'} ${
-            retryAfter === 1 ? 'second' : 'seconds'}.`
-          : SENTENCES[Math.min(status, 500)] ?? detail ?? `Error ${status}.`);
-
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-
-  /** True if the same request may succeed later. */
-  get passing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
-  }
-}
-
-
-class Conversation {
-  user;             // name of the other user
-  last = null;      // the latest message
-  unread = 0;
-  readId = 0;       // id of the latest read message
-
-  opened = false;   // the page has called older()
-  messages = [];    // oldest first, without gaps
-  outbox = [];      // { clientId, user, body, timestamp, state, error };
-                    // state is "pending" or "failed"
-  more = true;      // the server has older messages
-  loading = null;   // promise of the page in progress
-  error = null;     // error of the last page
-
-  cursor = 'latest';
-  sending = Promise.resolve();
-
-  constructor(user) {
-    this.user = user;
-  }
-
-  /* Inserts a message in the order of ids, unless it is present. */
-  add(message) {
-    let at = this.messages.length;
-
-    while (at > 0 && this.messages[at - 1].id > message.id) {
-      at--;
-    }
-
-    if (this.messages[at - 1]?.id !== message.id) {
-      this.messages.splice(at, 0, message);
-    }
-  }
-}
-
-
-/*
- * The transports of notifications.  Each starts a connection and returns a
- * function that closes it.  It calls open() when the server will send
- * notifications of new messages, hint(text) for each of them, and lost() at the
- * end.  It sends nothing, because the server would close the connection.
- */
-
-const TRANSPORTS = [
-  (url, on) => stream(new WebSocket(url.href.replace(/^http/, 'ws')), on),
-  (url, on) => stream(new EventSource(url), on),
-  longPoll,
-];
-
-
-function stream(source, on) {
-  source.onopen = on.open;
-  source.onmessage = ({ data }) => on.hint(data);
-  source.onclose = source.onerror = on.lost;
-
-  return () => source.close();
-}
-
-
-function longPoll(url, on) {
-  const control = new AbortController();
-  let timer;
-
-  async function poll() {
-    for ( ;; ) {
-      // open() catches up with messages between two polls
-      timer = setTimeout(on.open, 250);
-
-      const response = await fetch(url, {
-        cache: 'no-store',
-        signal: control.signal,
-      });
-
-      if (response.ok) {
-        on.hint(await response.text());
-
-      } else if (response.status !== 304 && response.status !== 408) {
-        throw new ChatError(response.status);
-      }
-    }
-  }
-
-  poll().catch(() => {
-    clearTimeout(timer);
-    on.lost();
-  });
-
-  return () => control.abort();
-}
-
-
-/*
- * Keeps one connection open.  It reconnects with growing, jittered pauses.  If
- * a transport fails to open twice although the server responds, the next one is
- * used.  After the loss of a fallback, WebSocket is used again.
- */
-class Link {
-  #url;
-  #on;              // open(), hint(text), lost(), reachable()
-  #attempt = null;  // callbacks of other attempts are ignored
-  #close = null;
-  #timer = 0;
-  #tries = 0;
-  #transport = 0;
-  #refusals = 0;
-
-  constructor(url, on) {
-    this.#url = url;
-    this.#on = on;
-  }
-
-  /** Connects at once, and closes an existing connection. */
-  connect() {
-    this.#tries = 0;
-    this.#try();
-  }
-
-  /** The connection that is open or being opened. */
-  get attempt() {
-    return this.#attempt;
-  }
-
-  /** Closes the connection, if it is still the current one, and reconnects. */
-  fail(attempt = this.#attempt) {
-    if (attempt && attempt === this.#attempt) {
-      this.#lost(attempt);
-    }
-  }
-
-  stop() {
-    clearTimeout(this.#timer);
-    this.#attempt = null;
-    this.#close?.();
-    this.#close = null;
-  }
-
-  #try() {
-    this.stop();
-
-    const attempt = this.#attempt = { opened: 0 };
-    const current = (call) => (value) => {
-      if (this.#attempt === attempt) {
-        call(value);
-      }
-    };
-
-    const lost = current(() => this.#lost(attempt));
-
-    this.#timer = setTimeout(lost, TIMEOUT);
-
-    try {
-      this.#close = TRANSPORTS[this.#transport](this.#url, {
-        open: current(() => {
-          clearTimeout(this.#timer);
-          attempt.opened ||= Date.now();
-          this.#on.open();
-        }),
-        hint: current(this.#on.hint),
-        lost,
-      });
-
-    } catch {
-      // the browser does not support the transport
-      queueMicrotask(lost);
-    }
-  }
-
-  async #lost({ opened }) {
-    this.stop();
-
-    const pause = this.#attempt = {};
-
-    this.#on.lost();
-
-    if (opened) {
-      this.#transport = this.#refusals = 0;
-
-      if (Date.now() - opened > STABLE) {
-        this.#tries = 0;
-      }
-
-    } else if (await this.#on.reachable() && ++this.#refusals === 2) {
-      this.#transport = (this.#transport + 1) % TRANSPORTS.length;
-      this.#refusals = 0;
-    }
-
-    if (this.#attempt !== pause) {
-      return;
-    }
-
-    const delay = Math.min(BACKOFF[0] * 2 ** this.#tries++, BACKOFF[1]);
-
-    this.#timer = setTimeout(() => this.#try(),
-                             delay * (0.5 + Math.random() / 2));
-  }
-}
+const TYPING = 3e3;           // interval of typing requests, ms
 
 
 /**
@@ -263,6 +44,8 @@ class Link {
  * Events, each a CustomEvent:
  *   change    the displayed data has changed
  *   message   a new message has arrived; it is the detail
+ *   edited    a message has been edited; it is the detail
+ *   deleted   a message has been deleted; the detail contains its message_id
  *   state     `state` has changed
  *   ended     the session has ended
  *   replaced  another user is logged in
@@ -273,61 +56,79 @@ export class Chat extends EventTarget {
   more = true;      // the server has older conversations
 
   #base;
+  #api;
   #link;
-  #conversations = new Map();
-  #spellings = new Map();  // requested names -> names as stored
+  #hints;
+  #originals;
+  #store = new Store();
   #inboxCursor = null;
   #cursor = null;          // all messages before it have been received
-  #known = new Set();      // ids of received messages; a few bytes each
-  #hints = new Set();      // ids of notifications, not fetched yet
-  #draining = false;
-  #missed = Promise.resolve();
-  #nextMissed = null;
+  #events = {
+    hint: (id) => this.#hints.add(id),
+    message: ({ message }) => this.#receive(message),
+    edited: ({ message }) => this.#edited(message),
+    deleted: (change) => this.#deleted(change),
+    read: (mark) => this.#read(mark),
+    typing: ({ user }) => this.conversation(user)
+      .setTyping(true, () => this.#emit('change')),
+    presence: (event) => {
+      this.conversation(event.user).setPresence(event);
+      this.#emit('change');
+    },
+    resync: () => this.#wake(),
+    foreign: () => this.#end('replaced'),
+  };
+  #catchUp = coalesce(() => this.#fetchMissed());
+  #refresh = coalesce(() => this.#inbox().then(() => this.#emit('change')));
   #watchdog = 0;
   #looks = 0;              // periodic catch-ups on this connection
+  #connections = 0;
   #stopped = new AbortController();
 
-  /** base: URL that contains /api/v1/ and /ws */
+  /** base: URL that contains /api/v1/ and /events */
   constructor(base = new URL('/', location.href)) {
     super();
 
     this.#base = base;
-    this.#link = new Link(new URL('ws', base), {
+    this.#api = new Api(base, {
+      ended: () => this.#end('ended'),
+      replaced: () => this.#end('replaced'),
+    });
+    this.#link = new Link(base, {
       open: () => this.#connected(),
-      hint: (text) => this.#hint(text),
+      text: (text) => dispatch(text, this.me, this.#events),
       lost: () => this.#setState('lost'),
       reachable: () => this.catchUp().then(() => true, () => false),
     });
+    this.#hints = new Hints(this.#api, {
+      isKnown: (id) => this.#store.has(id),
+      message: (message) => this.#receive(message),
+      catchUp: () => this.catchUp(),
+      attempt: () => this.#link.attempt,
+      failed: (attempt) => this.#link.fail(attempt),
+    });
+    this.#originals = new Originals(this.#api, this.#store,
+                                    () => this.#emit('change'));
   }
 
   // ---- session
 
   login(username, password) {
-    return this.#fetch('POST', 'session/', { username, password });
+    return this.#api.fetch('POST', 'session/', { username, password });
   }
 
   async logout() {
-    await this.#request('DELETE', 'session/');
+    await this.#api.request('DELETE', 'session/');
     this.stop();
   }
 
   async changePassword(oldPassword, newPassword) {
-    await this.#verify();
-
-    try {
-      await this.#fetch('POST', 'password/', {
-        old_password: oldPassword,
-        new_password: newPassword,
-      });
-
-    } catch (error) {
-      // a wrong password and an ended session have the same status
-      if (error.status === 403) {
-        await this.#get('session/');
-      }
-
-      throw error;
-    }
+    // the password is not sent with the session of another user
+    await this.#api.verify();
+    await this.#api.request('POST', 'password/', {
+      old_password: oldPassword,
+      new_password: newPassword,
+    });
   }
 
   /**
@@ -336,18 +137,21 @@ export class Chat extends EventTarget {
    */
   async start() {
     const { signal } = this.#stopped;
+    const { username } = await this.#api.get('session/');
 
-    this.me = (await this.#get('session/')).username;
+    this.me = this.#api.me = this.#store.me = username;
 
     // before the inbox, so that catching up includes messages sent meanwhile
-    this.#cursor = (await this.#get('message/', { after: 'latest' })).cursor;
+    const { cursor } = await this.#api.get('message/', { after: 'latest' });
+
+    this.#cursor = cursor;
     await this.moreConversations();
 
     if (signal.aborted) {
       return;
     }
 
-    const look = () => this.#verify().catch(() => {});
+    const look = () => this.#api.verify().catch(() => {});
 
     addEventListener('online', () => this.#wake(), { signal });
     addEventListener('offline', () => this.#link.fail(), { signal });
@@ -380,7 +184,7 @@ export class Chat extends EventTarget {
 
   /** The loaded conversations, latest first. */
   get conversations() {
-    return [...this.#conversations.values()]
+    return [...this.#store.conversations.values()]
       .filter(({ last }) => last)
       .sort((a, b) => b.last.id - a.last.id);
   }
@@ -390,13 +194,7 @@ export class Chat extends EventTarget {
   }
 
   conversation(user) {
-    const name = this.#spellings.get(user) ?? user;
-
-    if (!this.#conversations.has(name)) {
-      this.#conversations.set(name, new Conversation(name));
-    }
-
-    return this.#conversations.get(name);
+    return this.#store.conversation(user);
   }
 
   /*
@@ -410,11 +208,7 @@ export class Chat extends EventTarget {
       return asked;
     }
 
-    this.#conversations.delete(asked.user);
-    this.#spellings.delete(name);
-    this.#spellings.set(user, name);
-
-    const found = this.conversation(name);
+    const found = this.#store.rename(asked, user, name);
 
     found.outbox.push(...asked.outbox.splice(0));
     found.sending = Promise.all([found.sending, asked.sending]);
@@ -428,9 +222,9 @@ export class Chat extends EventTarget {
 
   /* Reloads empty conversations, whose names may be spelled differently. */
   #reloadEmpty() {
-    for (const { user, opened, messages } of this.#conversations.values()) {
-      if (opened && messages.length === 0) {
-        this.older(user);
+    for (const conversation of this.#store.conversations.values()) {
+      if (conversation.opened && conversation.messages.length === 0) {
+        this.older(conversation.user);
       }
     }
   }
@@ -445,38 +239,46 @@ export class Chat extends EventTarget {
   }
 
   /** Other users, by name: { results: [{ username }], has_more } */
-  people(search = '', after = '') {
-    return this.#get('user/', { search, after, limit: 50 });
+  async people(search = '', after = '') {
+    const page = await this.#api.get('user/', { search, after, limit: 50 });
+
+    for (const row of page.results) {
+      this.conversation(row.username).setPresence(row);
+    }
+
+    return page;
   }
 
   /** Loads the latest messages with a user, then older ones page by page. */
-  older(user) {
+  older(user, limit = PAGE) {
     const conversation = this.conversation(user);
 
     if (!conversation.loading) {
       conversation.opened = true;
       conversation.error = null;
-      conversation.loading = this.#older(conversation);
+      conversation.loading = this.#older(conversation, limit);
       this.#emit('change');
     }
 
     return conversation.loading;
   }
 
-  async #older(conversation) {
+  async #older(conversation, limit) {
     try {
-      const page = await this.#get('message/', {
+      const page = await this.#api.get('message/', {
         target: conversation.user,
         before: conversation.cursor,
-        limit: PAGE,
+        limit,
       });
 
       const [latest] = page.results;
       const found = latest
-        ? this.#spelled(conversation.user, this.#peer(latest)) : conversation;
+        ? this.#spelled(conversation.user, this.#store.peer(latest))
+        : conversation;
 
       if (found === conversation) {
-        page.results.forEach((message) => conversation.add(message));
+        page.results.map((message) => this.#store.current(message))
+          .forEach((message) => message && conversation.add(message));
         conversation.cursor = page.cursor ?? conversation.cursor;
         conversation.more = page.has_more;
 
@@ -492,6 +294,46 @@ export class Chat extends EventTarget {
     this.#emit('change');
   }
 
+  /**
+   * Loads older messages up to a message.  Resolves to the message, or to null
+   * if there is none.
+   */
+  async find(user, id) {
+    for ( ;; ) {
+      const { messages, more } = this.conversation(user);
+
+      if (!more || messages[0]?.id <= id) {
+        return this.conversation(user).find(id) ?? null;
+      }
+
+      await this.older(user, BATCH);
+
+      const { error } = this.conversation(user);
+
+      if (error) {
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Returns a message of a conversation: undefined while it is being loaded,
+   * null if it has been deleted.
+   */
+  original(user, id) {
+    return this.#originals.get(user, id);
+  }
+
+  /** Messages with a text, latest first: { results, has_more, cursor } */
+  search(text, { user, before } = {}) {
+    return this.#api.get('message/', {
+      search: text,
+      limit: 50,
+      ...user && { target: user },
+      ...before && { before },
+    });
+  }
+
   /** Marks the conversation as read. */
   async markRead(user) {
     const conversation = this.conversation(user);
@@ -504,23 +346,30 @@ export class Chat extends EventTarget {
     conversation.readId = conversation.last.id;
     this.#emit('change');
 
-    // the next mark corrects a lost one
-    await this.#request('POST', `conversation/${encodeURIComponent(user)}/read`,
-                        { id: conversation.readId }).catch(() => {});
+    await this.#mark(conversation);
+  }
+
+  /* A lost mark is repeated when the inbox shows an earlier one. */
+  async #mark({ user, readId }) {
+    const path = `conversation/${encodeURIComponent(user)}/read`;
+
+    await this.#api.request('POST', path, { id: readId }).catch(() => {});
   }
 
   // ---- sending
 
   /** Sends a message; returns its item of the outbox. */
-  send(user, body) {
+  send(user, body, { replyTo } = {}) {
     const item = {
       clientId: crypto.getRandomValues(new Uint32Array(4)).join('-'),
       user: this.me,
       body: body.trim(),
       timestamp: new Date().toISOString(),
+      ...replyTo && { reply_to: replyTo },
     };
 
     this.conversation(user).outbox.push(item);
+    this.conversation(user).typedAt = 0;
     this.#post(user, item);
 
     return item;
@@ -535,8 +384,10 @@ export class Chat extends EventTarget {
   withdraw(user, item) {
     const { outbox } = this.conversation(user);
 
-    outbox.splice(outbox.indexOf(item), 1);
-    this.#emit('change');
+    if (outbox.includes(item)) {
+      outbox.splice(outbox.indexOf(item), 1);
+      this.#emit('change');
+    }
   }
 
   /* Sends after the previous messages of the conversation, in their order. */
@@ -548,15 +399,16 @@ export class Chat extends EventTarget {
 
     conversation.sending = conversation.sending.then(async () => {
       try {
-        const message = await this.#request('POST', 'message/', {
+        const message = await this.#api.request('POST', 'message/', {
           recipient: user,
           body: item.body,
           client_id: item.clientId,
+          reply_to: item.reply_to,
         });
 
         this.#spelled(user, message.recipient);
         this.withdraw(user, item);
-        this.#store({ ...message, clientId: item.clientId });
+        this.#keep({ ...message, clientId: item.clientId });
 
       } catch (error) {
         item.state = 'failed';
@@ -568,49 +420,128 @@ export class Chat extends EventTarget {
   }
 
   #resend() {
-    for (const { user, outbox } of this.#conversations.values()) {
+    for (const { user, outbox } of this.#store.conversations.values()) {
       outbox.filter(({ state, error }) => state === 'failed' && error.passing)
         .forEach((item) => this.#post(user, item));
     }
   }
 
+  /** Replaces the text of a message of this user. */
+  async edit({ id }, body) {
+    const path = `message/${id}/`;
+    const message = await this.#api.request('PATCH', path, { body });
+
+    this.#edited(message);
+
+    return message;
+  }
+
+  /** Deletes a message of this user, for both users. */
+  async remove(message) {
+    try {
+      await this.#api.request('DELETE', `message/${message.id}/`);
+
+    } catch (error) {
+      // it has been deleted before, perhaps by an attempt without a response
+      if (error.status !== 404) {
+        throw error;
+      }
+    }
+
+    this.#deleted({ ...message, message_id: message.id });
+  }
+
+  /** Reports that this user is typing; at most every three seconds. */
+  async typing(user) {
+    const conversation = this.conversation(user);
+
+    if (this.state !== 'online' || user === this.me
+        || Date.now() - conversation.typedAt < TYPING)
+    {
+      return;
+    }
+
+    conversation.typedAt = Date.now();
+
+    const path = `conversation/${encodeURIComponent(user)}/typing/`;
+
+    await this.#api.request('POST', path).catch(() => {});
+  }
+
+  // ---- blocking
+
+  block(user) {
+    return this.#block('PUT', user);
+  }
+
+  unblock(user) {
+    return this.#block('DELETE', user);
+  }
+
+  async #block(method, user) {
+    await this.#api.request(method, `block/${encodeURIComponent(user)}/`);
+    this.conversation(user).blocked = method === 'PUT';
+    this.#emit('change');
+  }
+
+  /** The blocked users, latest first: [{ username, since }] */
+  async blocked() {
+    const { results } = await this.#api.get('block/');
+
+    for (const conversation of this.#store.conversations.values()) {
+      conversation.blocked = false;
+    }
+
+    for (const { username } of results) {
+      this.conversation(username).blocked = true;
+    }
+
+    this.#emit('change');
+
+    return results;
+  }
+
   // ---- receiving
 
-  /**
-   * Fetches missed messages; resolves to the number of new messages.  A call
-   * during another one waits for a further request, since the one in progress
-   * may have been too early.
-   */
+  /** Fetches missed messages; resolves to the number of new ones. */
   catchUp() {
-    this.#nextMissed ??= this.#missed.catch(() => {}).then(() => {
-      this.#nextMissed = null;
-      this.#missed = this.#fetchMissed();
-
-      return this.#missed;
-    });
-
-    return this.#nextMissed;
+    return this.#catchUp();
   }
 
   async #fetchMissed() {
     let count = 0;
     let page;
 
-    await this.#verify();
+    await this.#api.verify();
 
     do {
-      page = await this.#get('message/', { after: this.#cursor, limit: BATCH });
+      page = await this.#api.get('message/', {
+        after: this.#cursor,
+        changes: 1,
+        limit: BATCH,
+      });
       this.#cursor = page.cursor;
 
-      const fresh = page.results.filter(({ id }) => !this.#known.has(id));
-
-      count += fresh.length;
-      fresh.forEach((message) => this.#receive(message));
+      count += page.results.filter((row) => this.#fetched(row)).length;
     } while (page.has_more);
 
     this.#watch();
 
     return count;
+  }
+
+  /* Handles a message or a change; returns true if it is new. */
+  #fetched(row) {
+    if (row.change === undefined) {
+      const isNew = !this.#store.has(row.id);
+
+      this.#receive(row);
+
+      return isNew;
+    }
+
+    return row.change === 'edited' ? this.#edited(row.message)
+         : row.change === 'deleted' && this.#deleted(row);
   }
 
   /*
@@ -647,9 +578,14 @@ export class Chat extends EventTarget {
 
     this.#looks = 0;
     this.#resend();
+    this.#originals.forget();
 
     try {
       await this.catchUp();
+
+      if (this.#connections++ > 0) {
+        this.#refresh().catch(() => {});
+      }
 
       // the connection was lost meanwhile, and may have been replaced
       if (this.#link.attempt !== attempt) {
@@ -674,51 +610,11 @@ export class Chat extends EventTarget {
 
     try {
       await this.catchUp();
-      await this.#inbox();          // read marks of other devices
-      this.#emit('change');
+      await this.#refresh();
 
     } catch {
       this.#link.fail(attempt);
     }
-  }
-
-  #hint(text) {
-    const [, id] = /"message": *"(\d+)"/.exec(text) ?? [];
-
-    if (id) {
-      this.#hints.add(Number(id));
-      this.#drain();
-    }
-  }
-
-  async #drain() {
-    if (this.#draining) {
-      return;
-    }
-
-    this.#draining = true;
-
-    while (this.#hints.size > 0) {
-      const { attempt } = this.#link;
-      const ids = [...this.#hints].filter((id) => !this.#known.has(id));
-
-      this.#hints.clear();
-
-      try {
-        if (ids.length > BURST) {
-          await this.catchUp();
-
-        } else {
-          (await Promise.all(ids.map((id) => this.#get(`message/${id}/`))))
-            .forEach((message) => this.#receive(message));
-        }
-
-      } catch {
-        this.#link.fail(attempt);
-      }
-    }
-
-    this.#draining = false;
   }
 
   /*
@@ -726,7 +622,11 @@ export class Chat extends EventTarget {
    * identifies its item of the outbox.
    */
   #receive(message) {
-    const { outbox, sending } = this.conversation(this.#peer(message));
+    if (this.#store.has(message.id)) {
+      return;
+    }
+
+    const { outbox, sending } = this.conversation(this.#store.peer(message));
 
     if (message.user === this.me
         && outbox.some(({ state }) => state === 'pending'))
@@ -735,19 +635,29 @@ export class Chat extends EventTarget {
       return;
     }
 
-    this.#store(message);
+    this.#keep(message);
   }
 
-  #store(message) {
-    const conversation = this.conversation(this.#peer(message));
-    const { messages, last } = conversation;
-    const incoming = message.user !== this.me;
+  #keep(received) {
+    const message = this.#store.current(received);
 
-    if (this.#known.has(message.id)) {
+    if (this.#store.has(received.id)) {
       return;
     }
 
-    this.#known.add(message.id);
+    this.#store.seen(received.id);
+
+    if (!message) {
+      return;
+    }
+
+    const conversation = this.conversation(this.#store.peer(message));
+    const { messages, last } = conversation;
+    const incoming = message.user !== this.me;
+
+    if (incoming) {
+      conversation.setTyping(false, () => {});
+    }
 
     // a message before the oldest loaded one belongs to an older page
     if (conversation.opened
@@ -766,31 +676,85 @@ export class Chat extends EventTarget {
 
     } else if (incoming && message.id < last.id) {
       // committed late: the server knows whether it has been counted
-      this.#inbox().then(() => this.#emit('change'), () => {});
+      this.#refresh().catch(() => {});
     }
 
     this.#emit('message', message);
     this.#emit('change');
   }
 
-  #peer({ user, recipient }) {
-    return user === this.me ? recipient : user;
+  /* Applies a change; returns true if it is new. */
+  #edited(message) {
+    const isNew = this.#store.edit(message);
+
+    if (isNew) {
+      this.#emit('edited', message);
+      this.#emit('change');
+    }
+
+    return isNew;
+  }
+
+  #deleted({ message_id: id, user, recipient }) {
+    const change = { message_id: id, user, recipient };
+    const conversation = this.conversation(this.#store.peer(change));
+    const wasLast = conversation.last?.id === id;
+    const isNew = this.#store.remove(change);
+
+    if (isNew) {
+      this.#emit('deleted', change);
+      this.#emit('change');
+
+      if (wasLast) {
+        this.#fetchLast(conversation);
+      }
+
+      // the server knows whether it has been counted
+      if (user !== this.me && id > conversation.readId) {
+        this.#refresh().catch(() => {});
+      }
+    }
+
+    return isNew;
+  }
+
+  #read(mark) {
+    if (!this.#store.read(mark)) {
+      this.#refresh().catch(() => {});
+    }
+
+    this.#emit('change');
+  }
+
+  async #fetchLast(conversation) {
+    if (conversation.last) {
+      return;
+    }
+
+    try {
+      const { results } = await this.#api.get('message/', {
+        target: conversation.user,
+        before: 'latest',
+        limit: 1,
+      });
+
+      conversation.last ??= results[0] ? this.#store.current(results[0]) : null;
+      this.#emit('change');
+
+    } catch {
+      // the next inbox request corrects it
+    }
   }
 
   async #inbox(before) {
-    const page = await this.#get('conversation/', {
+    const page = await this.#api.get('conversation/', {
       limit: 50,
       ...before && { before },
     });
 
     for (const row of page.results) {
-      const conversation = this.conversation(row.user);
-
-      // a message may have arrived before the response
-      if (!(conversation.last?.id > row.last_message.id)) {
-        conversation.last = row.last_message;
-        conversation.unread = row.unread;
-        conversation.readId = row.read_id;
+      if (!this.#store.show(row)) {
+        this.#mark(this.conversation(row.user));
       }
     }
 
@@ -810,97 +774,10 @@ export class Chat extends EventTarget {
     }
   }
 
-  #get(path, query = {}) {
-    return this.#request('GET', `${path}?${new URLSearchParams(query)}`);
-  }
-
   #end(type) {
     if (!this.#stopped.signal.aborted) {
       this.stop();
       this.#emit(type);
     }
-  }
-
-  /* Checks the current user, whom another tab may have changed. */
-  async #verify() {
-    if (this.me !== null) {
-      await this.#get('session/');
-    }
-  }
-
-  /* Tells whether the users in a response are consistent with `me`. */
-  #fits(answer, method) {
-    const { me } = this;
-    const mine = ({ user, recipient }) => user === me
-      || (recipient === me && method === 'GET');
-
-    if (answer?.username) {
-      return answer.username === me;
-    }
-
-    return (answer?.results ?? [answer]).every((row) => {
-      const { user, recipient, username, last_message: last } = row ?? {};
-
-      return username ? username !== me    // a list of other users
-             : last ? mine(last) && this.#peer(last) === user
-             : !recipient || mine(row);
-    });
-  }
-
-  /* Makes a request of the user `me`; emits events if the user differs. */
-  async #request(method, path, data) {
-    if (method !== 'GET') {
-      await this.#verify();
-    }
-
-    try {
-      const answer = await this.#fetch(method, path, data);
-
-      if (this.me !== null && !this.#fits(answer, method)) {
-        this.#end('replaced');
-        throw new ChatError(409, { detail: 'Another user is logged in now.' });
-      }
-
-      return answer;
-
-    } catch (error) {
-      if (error.status === 403) {
-        this.#end('ended');
-      }
-
-      throw error;
-    }
-  }
-
-  async #fetch(method, path, data) {
-    const headers = data && { 'Content-Type': 'application/json' };
-    let response;
-    let answer;
-
-    try {
-      response = await fetch(new URL(`api/v1/${path}`, this.#base), {
-        method,
-        headers,
-        body: data && JSON.stringify(data),
-        cache: 'no-store',
-        signal: AbortSignal.timeout(TIMEOUT),
-      });
-
-      answer = response.status === 204 ? null : await response.json();
-
-    } catch {
-      // no response, an incomplete one, or an error page in HTML
-      if (!response || response.ok) {
-        throw new ChatError(0);
-      }
-    }
-
-    if (!response.ok) {
-      // a date, which proxies may send, is ignored
-      throw new ChatError(response.status, answer,
-                          Number(response.headers.get('Retry-After')) || 0);
-    }
-
-    return answer;
   }
 }

@@ -8,8 +8,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { alice, bob, carol, login, message, open, talk, visit, words, write }
-  from './helpers.mjs';
+import { alice, bob, carol, login, message, open, request, talk, visit, words,
+         write } from './helpers.mjs';
 
 const { resolve } = createRequire(import.meta.url);
 const axe = readFileSync(resolve('axe-core/axe.min.js'), 'utf8');
@@ -96,9 +96,74 @@ for (const [size, shape] of Object.entries(sizes)) {
       await message(page, pending, 'pending');
       await examine(page, 'failed and pending');
 
+      await page.unroute('**/api/v1/message/');
+      await page.locator('.sent .more').last().click();
+      await page.waitForSelector('#reply');
+      await examine(page, 'menu of a message');
+      await page.click('#delete');
+      await page.waitForSelector('#confirm');
+      await examine(page, 'confirmation');
+      await page.click('#confirm-cancel');
+
+      await page.locator('.sent .more').last().click();
+      await page.click('#reply');
+      await page.waitForSelector('#about');
+      await page.fill('#text', words('reply'));
+      await examine(page, 'reply');
+
+      await page.click('#talk-more');
+      await page.waitForSelector('#block');
+      await examine(page, 'menu of the conversation');
+      await page.click('#find-here');
+      await page.fill('#find-text', 'Hello');
+      await page.getByText(/^\d+ (or more )?found$/).waitFor();
+      await examine(page, 'search of messages');
+      await page.keyboard.press('Escape');
+
       await page.evaluate(() => { location.hash = '#/nobody-at-all'; });
       await page.getByText('No messages yet').waitFor();
       await examine(page, 'empty conversation');
+    });
+
+    test(`a blocked user is accessible, ${look}`, async () => {
+      const page = await talk(alice, carol, options);
+
+      try {
+        await request(page, 'PUT', `/api/v1/block/${carol.name}/`);
+        await page.reload();
+        await page.waitForSelector('#barred');
+        await examine(page, 'blocked');
+
+      } finally {
+        await request(page, 'DELETE', `/api/v1/block/${carol.name}/`);
+      }
+    });
+
+    test(`replies, edits, typing and presence are accessible, ${look}`,
+         async () => {
+      const page = await talk(alice, bob, options);
+      const text = words();
+
+      await write(page, text);
+      await (await message(page, text, 'sent')).locator('.more').click();
+      await page.click('#reply');
+      await write(page, words('reply'));
+      await page.locator('.sent .quote').last().waitFor();
+      await page.press('#text', 'ArrowUp');
+      await page.waitForSelector('#about');
+      await page.keyboard.type('!');
+      await page.keyboard.press('Enter');
+      await page.locator('.sent').getByText('edited', { exact: true }).last()
+        .waitFor();
+      await page.evaluate(() => {
+        const status = document.getElementById('with-status');
+
+        status.textContent = 'typing…';
+        status.classList.add('typing');
+        document.querySelector('.person').classList.add('typing');
+        document.querySelector('.dot').hidden = false;
+      });
+      await examine(page, 'reply, edit, typing');
     });
 
     test(`a lost connection is accessible, ${look}`, async () => {

@@ -62,8 +62,8 @@ function age(folder, days) {
 test('a page never mixes files of two versions after an upgrade', { skip },
      async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ngx_chat.'));
-  const files = ['index.html', 'login.html', 'static/app.js', 'static/chat.js',
-                 'static/keys.js', 'static/login.js', 'static/style.css'];
+  const files = readdirSync(html, { recursive: true })
+    .filter((name) => /\.(html|js|css)$/.test(name));
 
   /* Each file has its version, which the page can read. */
   const version = (number) => {

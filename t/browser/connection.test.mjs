@@ -83,7 +83,7 @@ test('a message without a notification is found when the page is visible',
   const text = words();
 
   // a socket that stays open but is silent
-  await page.routeWebSocket('**/ws', (socket) => {
+  await page.routeWebSocket('**/events', (socket) => {
     socket.connectToServer().onMessage(() => {});
   });
   await page.goto('about:blank');
@@ -143,7 +143,8 @@ for (const [type, missing] of [['eventsource', ['WebSocket']],
     let told = false;
 
     context.on('request', (request) => {
-      told ||= request.url().endsWith('/ws') && request.resourceType() === type;
+      told ||= request.url().endsWith('/events')
+              && request.resourceType() === type;
     });
 
     await context.addInitScript((names) => {

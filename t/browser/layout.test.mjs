@@ -258,6 +258,42 @@ for (const [kind, options] of Object.entries(kinds)) {
     await page.waitForSelector('#pill');
     await fits(page, 'pill');
 
+    await page.locator('.sent .more').last().click();
+    await page.click('#reply');
+    await page.waitForSelector('#about');
+    await fits(page, 'reply');
+    await write(page, words(`${LONG} ${LONG}`));
+    await page.locator('.sent .quote').last().waitFor();
+    await fits(page, 'quote');
+
+    await page.locator('.sent .more').last().click();
+    await page.click('#delete');
+    await page.waitForSelector('#confirm');
+    await fits(page, 'confirmation');
+    await page.click('#confirm-cancel');
+
+    await page.click('#talk-more');
+    await page.waitForSelector('#block');
+    await fits(page, 'menu of the conversation');
+    await page.click('#find-here');
+    await page.fill('#find-text', 'w');
+    await page.waitForSelector('.hit');
+    await fits(page, 'search of messages');
+    await page.fill('#find-text', LONG);
+    await page.getByText('No messages found.').or(page.locator('.hit')).first()
+      .waitFor();
+    await fits(page, 'search without results');
+    await page.click('#find-close');
+
+    const block = (blocked) => page.evaluate((blocked) => {
+      document.getElementById('barred').hidden = !blocked;
+      document.getElementById('composer').hidden = blocked;
+    }, blocked);
+
+    await block(true);
+    await fits(page, 'blocked');
+    await block(false);
+
     await page.fill('#text', `${LONG.repeat(5)} ${'line\n'.repeat(50)}`);
     await fits(page, 'long draft');
 

@@ -10,80 +10,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { alice, bob, carol, eventually, login, message, open, talk, texts, url,
-         visit, words, write } from './helpers.mjs';
+import { alice, bob, carol, eventually, login, message, talk, texts, url, visit,
+         words, write } from './helpers.mjs';
+import { allow, call, EMPTY, happened, library, online, page } from './library.mjs';
 
 const paper = readFileSync(new URL('../../docs/client.md', import.meta.url),
                            'utf8');
 const [, example] = /^```html\n(.*?)^```$/ms.exec(paper);
 
 const NOTHING = { value: undefined };   // the value of resolved promises
-const EMPTY = '<!DOCTYPE html><title>Empty</title>';
-
-
-/** Opens a page of a logged-in user with nothing of the client but chat.js. */
-async function page(person, html = EMPTY) {
-  const found = await open(person);
-
-  await found.route('**/own.html', (route) => route.fulfill({
-    contentType: 'text/html; charset=utf-8',
-    body: html,
-  }));
-  await found.goto(`${url}/own.html`);
-
-  return found;
-}
-
-
-/** An empty page with `chat` and its `events`. */
-async function library(person) {
-  const found = await page(person);
-
-  await found.evaluate(async () => {
-    const { Chat, ChatError } = await import('/static/chat.js');
-
-    window.Chat = Chat;
-    window.ChatError = ChatError;
-    window.events = [];
-    window.chat = new Chat();
-
-    for (const type of ['change', 'message', 'state', 'ended']) {
-      window.chat.addEventListener(type, (event) => {
-        window.events.push([type, event instanceof CustomEvent,
-                            event.detail?.body ?? null, window.chat.state]);
-      });
-    }
-  });
-
-  return found;
-}
-
-
-/** Calls a method of `chat`; returns its value or its error. */
-function call(found, name, ...values) {
-  return found.evaluate(async ([name, values]) => {
-    try {
-      return { value: await window.chat[name](...values) };
-
-    } catch (error) {
-      return { error: error instanceof window.ChatError, status: error.status,
-               message: error.message, passing: error.passing,
-               retryAfter: error.retryAfter };
-    }
-  }, [name, values]);
-}
-
-
-function online(found) {
-  return eventually(() => found.evaluate(() => window.chat.state === 'online'),
-                    'the library is online');
-}
-
-
-function happened(found, type) {
-  return found.evaluate((type) => window.events
-    .filter(([other]) => other === type), type);
-}
 
 
 test('the page of docs/client.md is a chat', async () => {
@@ -489,6 +424,7 @@ test('stop() and logout() end all activity', async () => {
     const own = await found.context().newPage();
     const asked = [];
 
+    await allow(own);
     await own.route('**/own.html', (route) => route.fulfill({
       contentType: 'text/html',
       body: EMPTY,
