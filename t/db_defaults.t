@@ -40,7 +40,8 @@ sub story {
 
         my $res = api($who, $method, $path, @more);
         my $body = $res->body =~ s/"timestamp":"[^"]*"/"timestamp":"<time>"/gr
-                              =~ s/"cursor":"[^"]*"/"cursor":"<cursor>"/gr;
+                              =~ s/"cursor":"[^"]*"/"cursor":"<cursor>"/gr
+                              =~ s/"last_seen_at":[^,}]*/"last_seen_at":0/gr;
 
         $said .= "$method $path: " . $res->code . "\n$body\n";
 

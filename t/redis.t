@@ -94,10 +94,18 @@ sub told {
 }
 
 
+# all_closed SECONDS, SOCKETS: returns whether they are closed, after the last
+# resync
+
 sub all_closed {
     my ($seconds, @sockets) = @_;
 
-    return wait_until(sub { !grep { !$_->{closed} } @sockets }, $seconds);
+    wait_until(sub { !grep { !$_->{closed} } @sockets }, $seconds) or return 0;
+
+    # each worker may request a resync, which waits for up to a second
+    settle(2.5);
+
+    return 1;
 }
 
 
