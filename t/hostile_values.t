@@ -100,6 +100,13 @@ sub refused {
     is_deeply(\@bad, [], $what);
 }
 
+# presence stores times of users
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(http => ($block->http // '') . "chat_presence off;\n");
+});
+
 run_tests();
 
 
