@@ -96,6 +96,34 @@ is($status, 0, 'a skipped file is not a failure');
 ($status) = run('a.t' => 'plan(skip_all => "no moon");');
 is($status, 1, 'a run without a passed test fails');
 
+# a file that passes when it is run again, and one that fails again
+
+my $twice = "ok(-e '$dir/before'); open my \$out, '>', '$dir/before';"
+            . ' done_testing();';
+
+{
+    local $ENV{CHAT_TEST_AGAIN} = 1;
+
+    ($status, $output) = run('a.t' => $twice, 'b.t' => $good);
+    is($status, 0, 'a failed file may be run again') or diag($output);
+    like($output, qr/a\.t, .*; to be run again, alone\n/, 'it is named');
+    unlike($output, qr/not ok/, 'without its failures');
+    like($output, qr/^3 passed, 0 failed\n\z/m, 'the second result counts');
+
+    ($status, $output) = run('a.t' => 'ok(0); done_testing();');
+    is($status, 1, 'a file that fails again is a failure');
+    like($output, qr/^    not ok 1\n.*^0 passed, 1 failed\n\z/ms,
+         'which counts once');
+
+    unlink "$dir/before";
+    ($status, $output) = run('a.t' => $twice, 'b.t' => 'die;', 'c.t' => 'die;');
+    is(() = $output =~ /run again/g, 1, 'no more files than asked for');
+}
+
+unlink "$dir/before";
+($status) = run('a.t' => $twice, 'b.t' => $good);
+is($status, 1, 'no file is run again otherwise');
+
 # two files wait for each other, each with its own environment
 
 my $meet = <<"END";
