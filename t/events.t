@@ -63,10 +63,16 @@ is_deeply(seen(0, $_), [], 'other users get no event') for @other;
 === a long message is sent completely
 --- then
 my @sockets = map { events($_) } qw(u1 u2) x 6;
-my $message = post('u1', 'u2', 'x' x 4000)->json;
 
-is_deeply(seen(1, $_), [{ type => 'message', message => $message }],
-          'the complete message') for @sockets;
+# with one byte per character in JSON, and with six
+my @messages = map { post('u1', 'u2', $_ x 4000)->json } 'x', "\x{1}";
+my %events = map { $_->{id} => { type => 'message', message => $_ } } @messages;
+
+for my $socket (@sockets) {
+    my %got = map { ($_->{message}{id} // '') => $_ } @{ seen(2, $socket) };
+
+    is_deeply(\%got, \%events, 'the complete messages');
+}
 
 
 === a message to oneself is sent once
@@ -103,7 +109,8 @@ is_deeply(seen(1, $_), [{ type => 'edited', message => $message }],
           'the message as it is now') for @sockets;
 
 $message = api('u1', PATCH => $path, { body => 'x' x 4000 })->json;
-is(seen(2, $_)->[1]{type}, 'resync', 'long: clients catch up') for @sockets;
+is_deeply(seen(2, $_)->[1], { type => 'edited', message => $message },
+          'also if it is long') for @sockets;
 
 is(api('u1', DELETE => $path)->code, 204, 'deleted');
 is_deeply(seen(3, $_)->[2], { type => 'deleted', message_id => $id,

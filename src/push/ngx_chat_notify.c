@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "src/push/ngx_chat_channel.h"
+#include "src/push/ngx_chat_lookup.h"
 #include "src/push/ngx_chat_publish.h"
 #include "src/push/ngx_chat_redis.h"
 #include "src/push/ngx_chat_subscriber.h"
@@ -33,17 +34,12 @@
 #define NGX_CHAT_NOTIFY_RESYNC 1000
 
 
-/* the event of a message: type, message */
-#define NGX_CHAT_NOTIFY_EVENT      "{\"type\":\"%s\",\"message\":%V}"
-#define NGX_CHAT_NOTIFY_EVENT_LEN  sizeof(NGX_CHAT_NOTIFY_EVENT "message")
-
-
 struct ngx_chat_notify_s {
     ngx_chat_shared_log_t      *shared;
     ngx_chat_wakeup_t          *wakeup;
     ngx_chat_generations_t     *generations;
     ngx_chat_metrics_t         *metrics;
-    ngx_chat_cache_t           *cache;
+    ngx_chat_lookup_t          *lookup;
     ngx_chat_presence_zone_t   *presence;
     ngx_chat_channels_t        *channels;
     ngx_chat_subscribers_t     *subscribers;
@@ -83,8 +79,8 @@ static ngx_int_t ngx_chat_notify_record(ngx_chat_notify_t *notify,
     ngx_chat_record_t *record);
 static ngx_int_t ngx_chat_notify_publish(ngx_chat_notify_t *notify,
     ngx_uint_t events, ngx_chat_record_t *record, ngx_str_t *text);
-static ngx_pool_t *ngx_chat_notify_cached(ngx_chat_notify_t *notify,
-    ngx_chat_record_t *record, ngx_str_t *text);
+static void ngx_chat_notify_looked_up(void *data, ngx_chat_record_t *record,
+    ngx_str_t *text);
 static void ngx_chat_notify_resync(ngx_chat_notify_t *notify);
 static void ngx_chat_notify_failed(ngx_chat_notify_t *notify,
     ngx_chat_record_t *record);
@@ -115,7 +111,6 @@ ngx_chat_notify_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     notify->wakeup = worker->zone->wakeup;
     notify->generations = worker->zone->generations;
     notify->metrics = worker->metrics;
-    notify->cache = worker->zone->cache;
     notify->presence = worker->presence_zone;
     notify->channels = worker->channels;
     notify->subscribers = worker->subscribers;
@@ -124,6 +119,12 @@ ngx_chat_notify_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf)
     notify->time = ngx_time();
     notify->events = chmcf->events;
     notify->strangers = ngx_chat_generation_strangers(notify->generations) > 0;
+
+    notify->lookup = ngx_chat_lookup_create(cycle, chmcf,
+                                            ngx_chat_notify_looked_up, notify);
+    if (notify->lookup == NULL) {
+        return NULL;
+    }
 
     notify->read.handler = ngx_chat_notify_read;
     notify->read.data = notify;
@@ -245,9 +246,8 @@ void
 ngx_chat_notify_message(ngx_chat_notify_t *notify, ngx_chat_record_e kind,
     ngx_chat_message_t *message, ngx_str_t *json)
 {
-    u_char             *p;
-    u_char              text[NGX_CHAT_RECORD_TEXT];
-    ngx_chat_record_t   record;
+    u_char             text[NGX_CHAT_RECORD_TEXT];
+    ngx_chat_record_t  record;
 
     if (notify == NULL) {
         return;
@@ -257,16 +257,12 @@ ngx_chat_notify_message(ngx_chat_notify_t *notify, ngx_chat_record_e kind,
     record.sender_id = message->sender_id;
     record.recipient_id = message->recipient_id;
     record.message_id = message->id;
-    record.text.data = text;
-    record.text.len = 0;
+    ngx_str_null(&record.text);
 
     if (notify->events && json
-        && json->len <= sizeof(text) - NGX_CHAT_NOTIFY_EVENT_LEN)
+        && json->len <= sizeof(text) - NGX_CHAT_LOOKUP_EVENT_LEN)
     {
-        p = ngx_sprintf(text, NGX_CHAT_NOTIFY_EVENT,
-                        kind == NGX_CHAT_RECORD_EDITED ? "edited" : "message",
-                        json);
-        record.text.len = p - text;
+        record.text = ngx_chat_lookup_event(text, kind, json);
     }
 
     ngx_chat_notify_append(notify, &record);
@@ -493,7 +489,7 @@ ngx_chat_notify_record(ngx_chat_notify_t *notify, ngx_chat_record_t *record)
 
 /*
  * Publishes to the channels of both users by each publisher of their groups.
- * An empty text is one that was too long for the record.
+ * An empty text is looked up first.
  */
 
 static ngx_int_t
@@ -502,10 +498,8 @@ ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
 {
     u_char                *p;
     u_char                 names[2 * (NGX_CHAT_CHANNEL_LEN + 1)];
-    ngx_int_t              rc;
-    ngx_str_t              list, cached;
+    ngx_str_t              list;
     ngx_uint_t             i, k, n;
-    ngx_pool_t            *pool;
     ngx_chat_channel_t    *channel;
     ngx_chat_publisher_t  *publisher;
 
@@ -513,9 +507,6 @@ ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
 
     n = (ids[0] == ids[1] || ids[1] == 0) ? 1 : 2;
     publisher = notify->publishers->elts;
-
-    rc = NGX_OK;
-    pool = NULL;
 
     for (i = 0; i < notify->publishers->nelts; i++) {
         p = names;
@@ -536,71 +527,42 @@ ngx_chat_notify_publish(ngx_chat_notify_t *notify, ngx_uint_t events,
         list.len = p - 1 - names;
 
         if (text->len == 0) {
-            pool = ngx_chat_notify_cached(notify, record, &cached);
-            if (pool == NULL) {
-                return NGX_ERROR;
-            }
-
-            text = &cached;
+            ngx_chat_lookup(notify->lookup, record);
+            return NGX_OK;
         }
 
-        rc = ngx_chat_publish(&publisher[i], &list, text, notify->log);
-
-        if (rc != NGX_OK) {
+        if (ngx_chat_publish(&publisher[i], &list, text, notify->log)
+            != NGX_OK)
+        {
             ngx_chat_metrics_count(notify->metrics,
                                    NGX_CHAT_COUNT_PUBLISH_FAILED);
-            break;
+            return NGX_ERROR;
         }
 
         ngx_chat_metrics_count(notify->metrics, NGX_CHAT_COUNT_PUBLISHED);
     }
 
-    if (pool) {
-        ngx_destroy_pool(pool);
-    }
-
-    return rc;
+    return NGX_OK;
 }
 
 
-/*
- * Returns the pool of the text of an event that was too long for its record.
- * The zone has a new message, unless so many have followed that it was
- * overwritten.  Otherwise clients catch up.
- */
+/* the record may have left the log: if nchan fails, there is a resync */
 
-static ngx_pool_t *
-ngx_chat_notify_cached(ngx_chat_notify_t *notify, ngx_chat_record_t *record,
+static void
+ngx_chat_notify_looked_up(void *data, ngx_chat_record_t *record,
     ngx_str_t *text)
 {
-    ngx_str_t    json;
-    ngx_pool_t  *pool;
+    ngx_chat_notify_t *notify = data;
 
-    pool = ngx_create_pool(4096, notify->log);
-    if (pool == NULL) {
-        return NULL;
+    if (ngx_exiting || ngx_chat_generation_resized(notify->generations)) {
+        return;
     }
 
-    ngx_str_set(text, "{\"type\":\"resync\"}");
-
-    if (record->kind == NGX_CHAT_RECORD_MESSAGE
-        && ngx_chat_cache_message_get(notify->cache, record->message_id,
-                                      record->recipient_id, pool, &json)
-           == NGX_OK)
-    {
-        text->data = ngx_pnalloc(pool, json.len + NGX_CHAT_NOTIFY_EVENT_LEN);
-
-        if (text->data == NULL) {
-            ngx_destroy_pool(pool);
-            return NULL;
-        }
-
-        text->len = ngx_sprintf(text->data, NGX_CHAT_NOTIFY_EVENT, "message",
-                                &json)
-                    - text->data;
+    if (ngx_chat_notify_publish(notify, 1, record, text) != NGX_OK) {
+        ngx_chat_notify_resync(notify);
     }
 
-    return pool;
+    ngx_post_event(&notify->end, &ngx_posted_events);
 }
 
 

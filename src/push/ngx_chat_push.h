@@ -18,6 +18,7 @@
  *   channel     the channels of this worker, by user
  *   publish     a text to channels of this worker
  *   subscriber  the sockets of this worker, each with its session
+ *   lookup      messages whose event is not in the shared log
  *   notify      the path of a notification through the shared log
  *   outbox      notifications whose request could not send them
  */
