@@ -34,7 +34,7 @@ typedef void (*ngx_chat_lookup_pt)(void *data, ngx_chat_record_t *record,
 ngx_chat_lookup_t *ngx_chat_lookup_create(ngx_cycle_t *cycle,
     ngx_chat_main_conf_t *chmcf, ngx_chat_lookup_pt handler, void *data);
 
-/* the caller keeps the record; its recipient has sent or received the message */
+/* copies the record; its recipient has sent or received the message */
 void ngx_chat_lookup(ngx_chat_lookup_t *lookup, ngx_chat_record_t *record);
 
 /*
