@@ -110,12 +110,18 @@ sub begin {
     Test::More::like($Usual, qr/^20 20 20$/m, 'all messages are stored');
 }
 
-# same NAME: the responses are the usual ones
+# same NAME: the responses are the usual ones.  On a busy machine, a send may be
+# repeated, which leaves out an id: a fault changes each of three stories.
 
 sub same {
     my ($name) = @_;
 
-    my $new = afresh() ? story() : 'the connections are still open';
+    my $new;
+
+    for (1 .. 3) {
+        $new = afresh() ? story() : 'the connections are still open';
+        last if $new eq $Usual;
+    }
 
     Test::More::ok($new eq $Usual, $name) and return;
 

@@ -446,6 +446,67 @@ SKIP: {
 }
 
 
+# --- Redis is started after nginx ------------------------------------------
+
+# A worker holds records until it is connected for the first time.  Redis counts
+# two publishes per message, for sender and recipient.
+
+for my $case ([9, 3], [10, 3000]) {
+    my ($n, $messages) = @$case;
+
+    my $late = Chat::Redis->new;
+    my $host = host($n, $late, 'not started');
+
+    $late->end;
+    $host->Chat::Site::start_nginx;
+
+    my ($begun, $ended, $stored) = (0, 0, 0);
+
+    my $send;
+    $send = sub {
+        return if ++$begun > $messages;
+
+        at($host, sub {
+            request('u1', POST => '/api/v1/message/',
+                    { recipient => 'u2', body => "held $begun" })
+        })->then(sub { $stored++ if $_[0]->code == 201 })
+          ->finally(sub { $ended++; $send->() });
+    };
+
+    $send->() for 1 .. 20;
+    ok(wait_until(sub { $ended == $messages }, 30 * grace()),
+       "$messages sends end without Redis");
+    is($stored, $messages, 'and are stored');
+    undef $send;
+
+    my $dropped = metric($host, 'redis_records')->{dropped};
+
+    $late->start;
+    ok($host->wait_redis(4 + grace()), 'Redis is there');
+
+    my $published = sub {
+        return $late->ask('INFO commandstats') =~ /cmdstat_publish:calls=(\d+)/
+               ? $1 : 0;
+    };
+
+    if ($messages < 10) {
+        is($dropped, 0, 'no record is dropped');
+        ok(wait_until(sub { $published->() == 2 * $messages }, grace()),
+           'the records are published');
+        is(metric($host, 'redis_resyncs')->{sent}, 0, 'without a resync');
+
+    } else {
+        cmp_ok($dropped, '>', 0, 'records are dropped');
+        ok(wait_until(sub { metric($host, 'redis_resyncs')->{sent} > 0 },
+                      grace()),
+           'clients of other hosts catch up');
+        cmp_ok($published->(), '<', $messages, 'instead');
+    }
+
+    $host->end;
+}
+
+
 # --- an old subscription ends, a new one begins ----------------------------
 
 # quickly, while the commands are still on the way

@@ -21,7 +21,7 @@ for my $n (1, 2) {
 }
 
 @ENV{qw(CHAT_RUN CHAT_TEST_SLOTS)} = ($dir, 2);
-delete @ENV{qw(CHAT_TEST_SEEN UBSAN_OPTIONS)};
+delete @ENV{qw(CHAT_TEST_AGAIN CHAT_TEST_SEEN UBSAN_OPTIONS)};
 
 
 sub put {
