@@ -257,7 +257,8 @@ ngx_chat_notify_message(ngx_chat_notify_t *notify, ngx_chat_record_e kind,
     record.sender_id = message->sender_id;
     record.recipient_id = message->recipient_id;
     record.message_id = message->id;
-    ngx_str_null(&record.text);
+    record.text.data = text;
+    record.text.len = 0;
 
     if (notify->events && json
         && json->len <= sizeof(text) - NGX_CHAT_LOOKUP_EVENT_LEN)
