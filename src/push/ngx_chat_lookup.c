@@ -237,7 +237,7 @@ ngx_chat_lookup_found(ngx_chat_lookup_t *lookup, ngx_chat_record_t *record,
 static void
 ngx_chat_lookup_failed(ngx_chat_lookup_t *lookup, ngx_chat_record_t *record)
 {
-    ngx_str_t  text = ngx_string("{\"type\":\"resync\"}");
+    ngx_str_t  text = ngx_string(NGX_CHAT_LOOKUP_RESYNC);
 
     lookup->handler(lookup->data, record, &text);
 }

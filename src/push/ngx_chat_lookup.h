@@ -21,10 +21,13 @@
 
 typedef struct ngx_chat_lookup_s  ngx_chat_lookup_t;
 
+/* the event of a user whose client must catch up */
+#define NGX_CHAT_LOOKUP_RESYNC     "{\"type\":\"resync\"}"
+
 /*
- * Receives the text, at once or later.  It is a "resync" if the message was not
- * found, for example because it has been deleted, or could not be read.  It is
- * valid during the call.
+ * Receives the text, at once or later, which is valid during the call.  It is
+ * NGX_CHAT_LOOKUP_RESYNC if the message was not found, for example because it
+ * has been deleted, or could not be read.
  */
 typedef void (*ngx_chat_lookup_pt)(void *data, ngx_chat_record_t *record,
     ngx_str_t *text);

@@ -570,7 +570,7 @@ ngx_chat_notify_looked_up(void *data, ngx_chat_record_t *record,
 static void
 ngx_chat_notify_resync(ngx_chat_notify_t *notify)
 {
-    ngx_str_t              text = ngx_string("{\"type\":\"resync\"}");
+    ngx_str_t              text = ngx_string(NGX_CHAT_LOOKUP_RESYNC);
     uint32_t               user_id;
     ngx_uint_t             i;
     ngx_chat_channel_t    *channel, *next;
