@@ -75,14 +75,22 @@ async function quick(page, action) {
  * new user's, who may click.
  */
 async function clickHere(page, selector, text = '') {
-  await quick(page, () => page.evaluate(([selector, text]) => {
-    const found = [...document.querySelectorAll(selector)]
-      .find((element) => element.textContent.includes(text));
+  let missing = false;
 
-    if (window.kept) {
-      found.click();
-    }
-  }, [selector, text]));
+  await quick(page, async () => {
+    missing = await page.evaluate(([selector, text]) => {
+      const found = [...document.querySelectorAll(selector)]
+        .find((element) => element.textContent.includes(text));
+
+      if (window.kept) {
+        found?.click();
+      }
+
+      return window.kept && !found;
+    }, [selector, text]);
+  });
+
+  assert.ok(!missing, `the page has ${selector}`);
 }
 
 
