@@ -29,7 +29,8 @@ export const [alice, bob, carol] = people;
 /* Options that Playwright sets for screenshots would hide real faults. */
 export function launch(ignoreDefaultArgs = ['--hide-scrollbars']) {
   return chromium.launch({
-    executablePath: '/usr/bin/chromium',
+    executablePath: process.env.CHAT_BROWSER
+      ?? '/usr/bin/chromium-headless-shell',
     ignoreDefaultArgs,
     args: [
       '--disable-background-networking',
