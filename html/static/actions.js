@@ -2,198 +2,244 @@
  * Copyright (C) ngx_chat contributors
  */
 
-/* The menus of messages and of the conversation. */
+/* The menus, and confirmations. */
 
-import { edit, reply } from './composer.js';
-import { $, moveFocus, notice, setText } from './dom.js';
-import { find } from './find.js';
-import { chat, page } from './state.js';
-import { messageOf } from './talk.js';
+import { moveFocus, setText } from './dom.js';
 
-const menu = $('message-menu');
-
-const WIDTH = 224;          // space for a menu, pixels
-
-let button = null;          // of the open menu
-let message = null;         // its message
-let action = null;          // what the user is asked to confirm
+const MARGIN = 8;           // between a menu and the edge of the window, pixels
 
 
-// ---- confirmation
-
-/* Asks before an action; `act` returns a promise. */
-function ask({ title, words, label, act }) {
-  setText($('confirm-title'), title);
-  setText($('confirm-text'), words);
-  setText($('confirm-action'), label);
-  action = act;
-  $('confirm').showModal();
-}
-
-
-$('confirm-cancel').onclick = () => $('confirm').close();
-
-$('confirm').onclose = () => {
-  setText($('confirm-error'), '');
-
-  // the element that had the focus may have been removed
-  if (page.open && document.activeElement === document.body) {
-    $('text').focus();
-  }
-};
-
-$('confirm-form').onsubmit = async (event) => {
-  const confirm = $('confirm-action');
-
-  event.preventDefault();
-
-  if (confirm.ariaDisabled) {
-    return;
-  }
-
-  confirm.ariaDisabled = 'true';
-  setText($('confirm-error'), '');
-
-  try {
-    await action();
-    $('confirm').close();
-
-  } catch (error) {
-    setText($('confirm-error'), error.message);
-  }
-
-  confirm.ariaDisabled = null;
-};
-
-
-// ---- messages
-
-/* Puts the menu beside its button, towards the middle of the window. */
-function place() {
+/*
+ * Puts a menu beside its button, towards the middle of the window.  Its size is
+ * that of the open menu.
+ */
+function place(menu, button) {
   const { top, bottom, left, right } = button.getBoundingClientRect();
-  const below = bottom < innerHeight / 2;
-  const before = left > innerWidth / 2;
-  const pixels = (value) => `${Math.max(8, value)}px`;
+  const { offsetWidth: width, offsetHeight: height } = menu;
+  const { clientWidth, clientHeight } = document.documentElement;
+  const fit = (value, size, limit) =>
+    `${Math.max(MARGIN, Math.min(value, limit - size - MARGIN))}px`;
+  const below = bottom + height + MARGIN <= clientHeight
+                || bottom < clientHeight / 2;
 
   menu.style.inset = [
-    below ? pixels(bottom) : 'auto',
-    before ? pixels(Math.min(innerWidth - right, innerWidth - WIDTH)) : 'auto',
-    below ? 'auto' : pixels(innerHeight - top),
-    before ? 'auto' : pixels(Math.min(left, innerWidth - WIDTH)),
+    fit(below ? bottom : top - height, height, clientHeight),
+    'auto',
+    'auto',
+    fit(left > clientWidth / 2 ? right - width : left, width, clientWidth),
   ].join(' ');
 }
 
 
-// before the button opens the menu
-$('messages').addEventListener('click', ({ target }) => {
-  const found = target.closest('.more');
+export class Actions {
+  #view;
+  #menus;
+  #message = null;          // of the menu
+  #button = null;           // that opened the menu of a message
+  #act = null;              // what the user is asked to confirm
 
-  if (found) {
-    button = found;
-    message = messageOf(button);
-    $('edit').hidden = $('delete').hidden = message.user !== chat.me;
-    place();
+  constructor(view) {
+    this.#view = view;
+    this.#menus = [...view.root.querySelectorAll('.menu')];
+
+    for (const menu of this.#menus) {
+      menu.addEventListener('toggle', () => this.#follow());
+      menu.onkeydown = (event) => this.#key(event, menu);
+    }
+
+    view.listen(window, 'resize', () => this.#follow());
+    view.$('log').addEventListener('scroll', () => this.#follow());
+
+    // before the button opens the menu
+    view.$('messages').addEventListener('click', ({ target }) => {
+      const button = target.closest('.more');
+
+      if (button) {
+        this.#choose(button);
+      }
+    });
+
+    view.$('confirm-form').onsubmit = (event) => this.#confirmed(event);
+    view.$('confirm-cancel').onclick = () => view.$('confirm').close();
+    view.$('confirm').onclose = () => {
+      setText(view.$('confirm-error'), '');
+
+      // the element that had the focus may have been removed
+      if (view.open && view.root.activeElement === null) {
+        view.$('text').focus();
+      }
+    };
+
+    this.#connectMessages();
+    this.#connectConversation();
   }
-});
 
-for (const node of [menu, $('talk-menu'), $('menu')]) {
-  node.onkeydown = (event) => {
-    moveFocus(event, [...node.querySelectorAll('button:not([hidden])')]);
-  };
+  // ---- menus
+
+  #choose(button) {
+    const { chat, talk } = this.#view;
+
+    this.#button = button;
+    this.#message = talk.messageOf(button);
+
+    for (const id of ['edit', 'delete']) {
+      this.#view.$(id).hidden = this.#message.user !== chat.me;
+    }
+  }
+
+  #key(event, menu) {
+    if (event.key === 'Escape') {
+      // in a shadow tree, browsers do not restore the focus
+      event.preventDefault();
+      menu.hidePopover();
+      this.#buttonOf(menu).focus();
+
+    } else {
+      moveFocus(event, [...menu.querySelectorAll('button:not([hidden])')]);
+    }
+  }
+
+  #buttonOf(menu) {
+    return menu.id === 'message-menu' ? this.#button
+      : this.#view.root.querySelector(`[popovertarget="${menu.id}"]`);
+  }
+
+  /* Moves open menus with their buttons, and closes those out of view. */
+  #follow() {
+    for (const menu of this.#menus) {
+      if (!menu.matches(':popover-open')) {
+        continue;
+      }
+
+      const button = this.#buttonOf(menu);
+      const view = this.#view.$('log').getBoundingClientRect();
+      const { top, bottom } = button.getBoundingClientRect();
+      const scrolls = this.#view.$('log').contains(button);
+
+      if (button.isConnected
+          && (!scrolls || (top < view.bottom && bottom > view.top)))
+      {
+        place(menu, button);
+
+      } else {
+        menu.hidePopover();
+      }
+    }
+  }
+
+  #on(id, menu, action) {
+    const button = this.#view.$(id);
+
+    if (button) {
+      button.onclick = () => {
+        this.#view.$(menu).hidePopover();
+        action();
+      };
+    }
+  }
+
+  #connectMessages() {
+    const { chat, composer } = this.#view;
+
+    this.#on('reply', 'message-menu', () => composer.reply(this.#message));
+    this.#on('edit', 'message-menu', () => composer.edit(this.#message));
+    this.#on('delete', 'message-menu', () => {
+      const message = this.#message;
+      const { recipient } = message;
+
+      this.#ask({
+        title: 'deleteMessage',
+        words: recipient === chat.me ? 'deletedForYou' : 'deletedForBoth',
+        label: 'delete',
+        user: recipient,
+        act: () => chat.remove(message),
+      });
+    });
+  }
+
+  #connectConversation() {
+    const view = this.#view;
+
+    view.$('talk-menu').addEventListener('beforetoggle', () => {
+      const { user, blocked } = view.chat.conversation(view.open.user);
+
+      view.$('block').hidden = user === view.chat.me;
+      setText(view.$('block'),
+              view.t(blocked ? 'unblockUser' : 'blockUser', { user }));
+    });
+
+    view.$('unblock').onclick = () => this.#unblock();
+    this.#on('block', 'talk-menu', () => this.#block());
+    this.#on('find-here', 'talk-menu', () => view.find.open(view.open.user));
+    this.#on('find-all', 'menu', () => view.find.open());
+  }
+
+  // ---- confirmation
+
+  /* Asks before an action; `act` returns a promise. */
+  #ask({ title, words, label, user, act }) {
+    const view = this.#view;
+
+    setText(view.$('confirm-title'), view.t(title, { user }));
+    setText(view.$('confirm-text'), view.t(words, { user }));
+    setText(view.$('confirm-action'), view.t(label));
+    this.#act = act;
+    view.$('confirm').showModal();
+  }
+
+  async #confirmed(event) {
+    const view = this.#view;
+    const confirm = view.$('confirm-action');
+
+    event.preventDefault();
+
+    if (confirm.ariaDisabled) {
+      return;
+    }
+
+    confirm.ariaDisabled = 'true';
+    setText(view.$('confirm-error'), '');
+
+    try {
+      await this.#act();
+      view.$('confirm').close();
+
+    } catch (error) {
+      setText(view.$('confirm-error'), view.texts.error(error));
+    }
+
+    confirm.ariaDisabled = null;
+  }
+
+  // ---- blocking
+
+  async #unblock() {
+    const { chat, open, texts } = this.#view;
+
+    try {
+      await chat.unblock(open.user);
+      this.#view.$('text').focus();
+
+    } catch (error) {
+      this.#view.notice(texts.error(error));
+    }
+  }
+
+  #block() {
+    const { chat, open } = this.#view;
+    const { user, blocked } = chat.conversation(open.user);
+
+    if (blocked) {
+      this.#unblock();
+      return;
+    }
+
+    this.#ask({
+      title: 'askBlock',
+      words: 'aboutBlock',
+      label: 'block',
+      user,
+      act: () => chat.block(user),
+    });
+  }
 }
-
-/* Moves the menu with its button, and closes it when that is out of view. */
-function follow() {
-  if (!menu.matches(':popover-open')) {
-    return;
-  }
-
-  const view = $('log').getBoundingClientRect();
-  const { top, bottom } = button.getBoundingClientRect();
-
-  if (button.isConnected && top < view.bottom && bottom > view.top) {
-    place();
-
-  } else {
-    menu.hidePopover();
-  }
-}
-
-
-addEventListener('resize', follow);
-$('log').addEventListener('scroll', follow);
-
-$('reply').onclick = () => {
-  menu.hidePopover();
-  reply(message);
-};
-
-$('edit').onclick = () => {
-  menu.hidePopover();
-  edit(message);
-};
-
-$('delete').onclick = () => {
-  const chosen = message;
-
-  menu.hidePopover();
-  ask({
-    title: 'Delete this message?',
-    words: chosen.recipient === chat.me
-      ? 'The message is deleted.'
-      : `The message is deleted for you and ${chosen.recipient}.`,
-    label: 'Delete',
-    act: () => chat.remove(chosen),
-  });
-};
-
-
-// ---- the conversation
-
-$('talk-menu').addEventListener('beforetoggle', () => {
-  const { user, blocked } = chat.conversation(page.open.user);
-
-  $('block').hidden = user === chat.me;
-  setText($('block'), `${blocked ? 'Unblock' : 'Block'} ${user}`);
-});
-
-async function unblock() {
-  try {
-    await chat.unblock(page.open.user);
-    $('text').focus();
-
-  } catch (error) {
-    notice(error.message);
-  }
-}
-
-$('unblock').onclick = unblock;
-
-$('block').onclick = () => {
-  const { user, blocked } = chat.conversation(page.open.user);
-
-  $('talk-menu').hidePopover();
-
-  if (blocked) {
-    unblock();
-    return;
-  }
-
-  ask({
-    title: `Block ${user}?`,
-    words: 'While a person is blocked, neither of you can send messages to the '
-           + 'other. Earlier messages remain.',
-    label: 'Block',
-    act: () => chat.block(user),
-  });
-};
-
-$('find-here').onclick = () => {
-  $('talk-menu').hidePopover();
-  find(page.open.user);
-};
-
-$('find-all').onclick = () => {
-  $('menu').hidePopover();
-  find();
-};

@@ -334,16 +334,20 @@ export class Chat extends EventTarget {
     });
   }
 
-  /** Marks the conversation as read. */
-  async markRead(user) {
+  /** Marks the messages of a conversation up to an id, or all, as read. */
+  async markRead(user, id = Infinity) {
     const conversation = this.conversation(user);
+    const { messages, last, unread, readId } = conversation;
+    const upTo = Math.min(id, last?.id ?? 0);
 
-    if (conversation.unread === 0) {
+    if (unread === 0 || upTo <= readId) {
       return;
     }
 
-    conversation.unread = 0;
-    conversation.readId = conversation.last.id;
+    conversation.readId = upTo;
+    conversation.unread = upTo === last.id ? 0
+      : messages.filter((message) => message.id > upTo
+                                     && message.user !== this.me).length;
     this.#emit('change');
 
     await this.#mark(conversation);

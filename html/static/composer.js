@@ -4,232 +4,251 @@
 
 /* The text field: drafts, sending, replies and edits. */
 
-import { $, notice, setText } from './dom.js';
-import { chat, page } from './state.js';
-import { messageOf, toEnd } from './talk.js';
-
-const text = $('text');
-
-const drafts = new Map();   // users -> { words, about }
-
-/*
- * The message that the text replies to or replaces: { kind, message }.  An edit
- * also has the draft that it interrupts, and `saving`.
- */
-let about = null;
+import { setText } from './dom.js';
 
 
-// ---- drafts
+export class Composer {
+  #view;
+  #text;
+  #drafts = new Map();   // users -> { words, about }
 
-export function keepDraft(user) {
-  drafts.set(user, { words: text.value, about });
-}
+  /*
+   * The message that the text replies to or replaces: { kind, message }.  An
+   * edit also has the draft that it interrupts, and `saving`.
+   */
+  #about = null;
 
+  constructor(view) {
+    this.#view = view;
+    this.#text = view.$('text');
 
-export function showDraft(user) {
-  const { words = '', about: kept = null } = drafts.get(user) ?? {};
+    this.#text.oninput = () => this.#input();
+    this.#text.onkeydown = (event) => this.#key(event);
+    view.listen(window, 'resize', () => this.#grow());
+    view.$('about-cancel').onclick = () => this.#cancel();
 
-  about = kept;
+    view.$('composer').onsubmit = (event) => {
+      event.preventDefault();
+      this.#submit();
+      this.#text.focus();
+    };
 
-  if (text.value !== words) {
-    text.value = words;
+    view.$('messages').addEventListener('click', ({ target }) => {
+      if (target.closest('.fault button')) {
+        this.#again(target);
+      }
+    });
   }
 
-  text.setAttribute('aria-label', `Message to ${user}`);
-  grow();
-}
-
-
-/** Uses the draft of another spelling of the name, unless there is a text. */
-export function joinDraft(user) {
-  text.value ||= drafts.get(user)?.words ?? '';
-}
-
-
-// ---- drawing
-
-export function drawComposer() {
-  const { user, blocked } = chat.conversation(page.open.user);
-
-  if (about && chat.original(user, about.message.id) === null) {
-    cancel();
+  /* Enter starts a new line on keyboards of a screen, which lack Shift+Enter. */
+  get #sends() {
+    return !matchMedia('(pointer: coarse)').matches;
   }
 
-  $('composer').hidden = blocked;
-  $('barred').hidden = !blocked;
-  setText($('barred-text'), `You have blocked ${user}.`);
-  $('about').hidden = !about;
+  // ---- drafts
 
-  if (about) {
-    const { kind, message } = about;
-    const name = message.user === chat.me ? 'yourself' : message.user;
-
-    setText($('about-title'), kind === 'edit' ? 'Edit message'
-                                              : `Reply to ${name}`);
-    setText($('about-text'), chat.original(user, message.id)?.body ?? '');
-  }
-}
-
-
-function grow() {
-  text.style.height = 'auto';
-  text.style.height = `${text.scrollHeight + text.offsetHeight
-                         - text.clientHeight}px`;   // with borders
-}
-
-
-function put(words) {
-  text.value = words;
-  grow();
-  page.draw();
-  text.focus();
-}
-
-
-// ---- replies and edits
-
-export function reply(message) {
-  const words = about?.kind === 'edit' ? about.draft : text.value;
-
-  about = { kind: 'reply', message };
-  put(words);
-}
-
-
-export function edit(message) {
-  const draft = about?.kind === 'edit' ? about.draft : text.value;
-
-  about = { kind: 'edit', message, draft, saving: false };
-  put(message.body);
-}
-
-
-function cancel() {
-  const words = about.kind === 'edit' ? about.draft : text.value;
-
-  about = null;
-  put(words);
-}
-
-
-$('about-cancel').onclick = cancel;
-
-
-async function save(change, words) {
-  if (change.saving) {
-    return;
+  keepDraft(user) {
+    this.#drafts.set(user, { words: this.#text.value, about: this.#about });
   }
 
-  change.saving = true;
+  showDraft(user) {
+    const text = this.#text;
+    const { words = '', about = null } = this.#drafts.get(user) ?? {};
 
-  try {
-    if (words !== change.message.body) {
-      await chat.edit(change.message, words);
+    this.#about = about;
+
+    if (text.value !== words) {
+      text.value = words;
     }
 
-    if (about === change) {
-      cancel();
+    text.ariaLabel = this.#view.t('messageTo', { user });
+    text.enterKeyHint = this.#sends ? 'send' : 'enter';
+    this.#grow();
+  }
+
+  /** Uses the draft of another spelling of the name, unless there is a text. */
+  joinDraft(user) {
+    this.#text.value ||= this.#drafts.get(user)?.words ?? '';
+  }
+
+  // ---- drawing
+
+  draw() {
+    const { chat, open, texts } = this.#view;
+    const { user, blocked } = chat.conversation(open.user);
+    const [composer, barred, about, title, quoted] =
+      ['composer', 'barred', 'about', 'about-title', 'about-text'].map((id) =>
+        this.#view.$(id));
+
+    if (this.#about && chat.original(user, this.#about.message.id) === null) {
+      this.#cancel();
     }
 
-    // another conversation has been opened meanwhile
-    for (const [user, draft] of drafts) {
-      if (draft.about === change) {
-        drafts.set(user, { words: change.draft, about: null });
+    composer.hidden = blocked;
+    barred.hidden = !blocked;
+    setText(this.#view.$('barred-text'), texts.get('youHaveBlocked', { user }));
+    about.hidden = !this.#about;
+
+    if (this.#about) {
+      const { kind, message } = this.#about;
+
+      setText(title, kind === 'edit' ? texts.get('editMessage')
+        : message.user === chat.me ? texts.get('replyToYourself')
+        : texts.get('replyTo', { user: message.user }));
+      setText(quoted, chat.original(user, message.id)?.body ?? '');
+    }
+  }
+
+  #grow() {
+    const text = this.#text;
+
+    text.style.height = 'auto';
+    text.style.height = `${text.scrollHeight + text.offsetHeight
+                           - text.clientHeight}px`;   // with borders
+  }
+
+  #put(words) {
+    this.#text.value = words;
+    this.#grow();
+    this.#view.draw();
+    this.#text.focus();
+  }
+
+  // ---- replies and edits
+
+  /* The text of the field, or the draft that an edit interrupts. */
+  get #draft() {
+    return this.#about?.kind === 'edit' ? this.#about.draft : this.#text.value;
+  }
+
+  reply(message) {
+    const words = this.#draft;
+
+    this.#about = { kind: 'reply', message };
+    this.#put(words);
+  }
+
+  edit(message) {
+    this.#about = { kind: 'edit', message, draft: this.#draft, saving: false };
+    this.#put(message.body);
+  }
+
+  #cancel() {
+    const words = this.#draft;
+
+    this.#about = null;
+    this.#put(words);
+  }
+
+  async #save(change, words) {
+    if (change.saving) {
+      return;
+    }
+
+    change.saving = true;
+
+    try {
+      if (words !== change.message.body) {
+        await this.#view.chat.edit(change.message, words);
+      }
+
+      if (this.#about === change) {
+        this.#cancel();
+      }
+
+      // another conversation has been opened meanwhile
+      for (const [user, draft] of this.#drafts) {
+        if (draft.about === change) {
+          this.#drafts.set(user, { words: change.draft, about: null });
+        }
+      }
+
+    } catch (error) {
+      this.#view.notice(this.#view.texts.error(error));
+    }
+
+    change.saving = false;
+  }
+
+  // ---- sending
+
+  #submit() {
+    const { chat, open, talk } = this.#view;
+    const words = this.#text.value.trim();
+
+    if (!words) {
+      return;
+    }
+
+    if (this.#about?.kind === 'edit') {
+      this.#save(this.#about, words);
+      return;
+    }
+
+    chat.send(open.user, words, { replyTo: this.#about?.message.id });
+    this.#about = null;
+    this.#text.value = '';
+    this.#grow();
+    talk.toEnd();
+  }
+
+  #input() {
+    this.#grow();
+
+    if (this.#text.value.trim() && this.#about?.kind !== 'edit') {
+      this.#view.chat.typing(this.#view.open.user);
+    }
+  }
+
+  #key(event) {
+    const { chat, open } = this.#view;
+
+    if (event.key === 'Enter' && !event.shiftKey && this.#sends) {
+      event.preventDefault();
+      this.#submit();
+
+    } else if (event.key === 'Escape' && this.#about) {
+      event.preventDefault();
+      this.#cancel();
+
+    } else if (event.key === 'ArrowUp' && !this.#text.value && !this.#about) {
+      const last = chat.conversation(open.user).messages
+        .findLast(({ user }) => user === chat.me);
+
+      if (last) {
+        event.preventDefault();
+        this.edit(last);
       }
     }
-
-  } catch (error) {
-    notice(error.message);
   }
 
-  change.saving = false;
-}
+  /* A button below a failed message has been pressed. */
+  #again(button) {
+    const { chat, open, talk } = this.#view;
+    const item = talk.messageOf(button);
 
-
-// ---- sending
-
-function submit() {
-  const words = text.value.trim();
-
-  if (!words) {
-    return;
-  }
-
-  if (about?.kind === 'edit') {
-    save(about, words);
-    return;
-  }
-
-  chat.send(page.open.user, words, { replyTo: about?.message.id });
-  about = null;
-  text.value = '';
-  grow();
-  toEnd();
-}
-
-
-text.oninput = () => {
-  grow();
-
-  if (text.value.trim() && about?.kind !== 'edit') {
-    chat.typing(page.open.user);
-  }
-};
-
-addEventListener('resize', grow);
-
-text.onkeydown = (event) => {
-  if (event.key === 'Enter' && !event.shiftKey) {
-    event.preventDefault();
-    submit();
-
-  } else if (event.key === 'Escape' && about) {
-    event.preventDefault();
-    cancel();
-
-  } else if (event.key === 'ArrowUp' && !text.value && !about) {
-    const last = chat.conversation(page.open.user).messages
-      .findLast(({ user }) => user === chat.me);
-
-    if (last) {
-      event.preventDefault();
-      edit(last);
+    if (!item?.clientId || !item.state) {
+      return;
     }
+
+    if (button.name === 'retry') {
+      chat.retry(open.user, item);
+      this.#text.focus();
+      return;
+    }
+
+    const original = item.reply_to && chat.original(open.user, item.reply_to);
+
+    chat.withdraw(open.user, item);
+
+    if (this.#about?.kind === 'edit') {
+      this.#cancel();
+    }
+
+    if (original) {
+      this.#about = { kind: 'reply', message: original };
+    }
+
+    this.#put(`${item.body}\n${this.#text.value}`.trim());
   }
-};
-
-$('composer').onsubmit = (event) => {
-  event.preventDefault();
-  submit();
-  text.focus();
-};
-
-/* The buttons below a failed message. */
-$('messages').addEventListener('click', ({ target }) => {
-  const { user } = page.open;
-  const item = target.closest('.fault button') && messageOf(target);
-
-  if (!item?.clientId || !item.state) {
-    return;
-  }
-
-  if (target.name === 'retry') {
-    chat.retry(user, item);
-    text.focus();
-    return;
-  }
-
-  const original = item.reply_to && chat.original(user, item.reply_to);
-
-  chat.withdraw(user, item);
-
-  if (about?.kind === 'edit') {
-    cancel();
-  }
-
-  if (original) {
-    about = { kind: 'reply', message: original };
-  }
-
-  put(`${item.body}\n${text.value}`.trim());
-});
+}

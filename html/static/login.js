@@ -5,12 +5,24 @@
 /* The login page.  Its form also works without this script. */
 
 import { Chat } from './chat.js';
-import './keys.js';
+import { guardKeys } from './keys.js';
+import { loadTexts } from './texts.js';
 
 const form = document.querySelector('form');
 const error = document.getElementById('error');
 const button = form.querySelector('button');
 const { username, password } = form.elements;
+const texts = await loadTexts();
+
+guardKeys(window);
+texts.translate(document);
+document.documentElement.lang = texts.language;
+document.documentElement.dir = texts.direction;
+document.title = texts.get('titleOfLogin');
+
+if (error.textContent) {
+  error.textContent = texts.error({ message: error.textContent });
+}
 
 
 /* The target of the redirect, which is always on this host. */
@@ -46,7 +58,7 @@ form.addEventListener('submit', async (event) => {
     location.assign(target());
 
   } catch (failure) {
-    error.textContent = failure.message;
+    error.textContent = texts.error(failure);
     button.ariaDisabled = null;
     password.select();
   }

@@ -4,11 +4,10 @@
 
 /* The list of conversations and users, and its search. */
 
-import { $, arrange, copies, inList, inSentence, setAvatar, setText, setTime }
-  from './dom.js';
-import { chat, go, page } from './state.js';
+import { arrange, setAvatar, setText } from './dom.js';
 
-let people = search('');     // the loaded part of the user list
+const SETTLE = 150;          // before a changed query is sent, ms
+const HOLD = 300;            // the list rests after a pointer has moved, ms
 
 
 function search(query) {
@@ -23,201 +22,238 @@ function search(query) {
 }
 
 
-export const personNode = copies('t-person');
+export class People {
+  #view;
+  #people = search('');       // the loaded part of the user list
+  #node;
+  #held = false;
+  #heldTimer = 0;
+  #searchTimer = 0;
 
+  constructor(view) {
+    const hold = ({ type }) => this.#hold(type);
 
-function preview({ last, typing, online, lastSeenAt }) {
-  if (typing) {
-    return 'typing…';
+    this.#view = view;
+    this.#node = view.copies('t-person');
+
+    view.$('lists').onscroll = () => this.#more();
+    view.$('lists').onpointermove = view.$('lists').onpointerdown = hold;
+    view.listen(window, 'pointerup', hold);
+    view.listen(window, 'pointercancel', hold);
+    view.listen(window, 'click', () => this.#release(), { capture: true });
+    view.$('lists').onclick = (event) => {
+      const link = event.target.closest('.person');
+
+      if (link) {
+        view.follow(event, link.dataset.user);
+      }
+    };
+
+    view.$('search').oninput = () => this.#search();
+    view.$('people').onkeydown = (event) => this.#key(event);
+
+    // any other action cancels the choice
+    view.$('search').onblur = () => { this.#people.chosen = false; };
   }
 
-  if (!last) {
-    return online ? 'online'
-         : lastSeenAt ? `last seen ${inSentence(lastSeenAt)}` : '';
+  /** Focuses the entry of a user. */
+  focus(user) {
+    this.#node(user).firstElementChild.focus();
   }
 
-  return last.user === chat.me ? `You: ${last.body}` : last.body;
-}
-
-
-function drawPerson(user) {
-  const { last, unread, typing, online, lastSeenAt } = chat.conversation(user);
-  const node = personNode(user);
-  const link = node.firstElementChild;
-  const badge = node.querySelector('.badge');
-
-  link.href = `#/${encodeURIComponent(user)}`;
-  link.ariaCurrent = page.open?.user === user ? 'true' : null;
-  link.classList.toggle('brief', !last && !lastSeenAt);
-  link.classList.toggle('typing', typing);
-  setAvatar(node.querySelector('.avatar'), user);
-  setText(node.querySelector('.name'),
-          user === chat.me ? `${user} (you)` : user);
-  node.querySelector('.dot').hidden = !online;
-  badge.hidden = unread === 0;
-  setText(badge.firstElementChild, unread > 99 ? '99+' : String(unread));
-
-  node.querySelector('time').hidden = !last;
-  setText(node.querySelector('.preview'), preview(chat.conversation(user)));
-
-  if (last) {
-    setTime(node.querySelector('time'), last.timestamp, inList);
+  /** Loads the list again after an error. */
+  resume() {
+    this.#people.error = null;
   }
 
-  return node;
-}
+  // ---- drawing
 
+  /** Shows the loaded conversations and users. */
+  draw() {
+    const { chat, texts } = this.#view;
+    const { query, found, more, error } = this.#people;
+    const wanted = ({ user }) =>
+      user.toLowerCase().includes(query.toLowerCase());
+    const known = chat.conversations;
+    const talked = new Set(known.map(({ user }) => user));
+    const recent = known.filter(wanted).map(({ user }) => user);
+    const others = found.filter((user) => !talked.has(user));
+    const [inbox, list, title, none] =
+      ['inbox', 'others', 'others-title', 'nobody'].map((id) =>
+        this.#view.$(id));
 
-/** Shows the loaded conversations and users. */
-export function drawPeople() {
-  const { query, found, more, error } = people;
-  const wanted = ({ user }) => user.toLowerCase().includes(query.toLowerCase());
-  const known = chat.conversations;
-  const talked = new Set(known.map(({ user }) => user));
-  const recent = known.filter(wanted).map(({ user }) => user);
-  const others = found.filter((user) => !talked.has(user));
+    const nodes = [recent, others].map((users) =>
+      users.map((user) => this.#draw(user)));
 
-  const nodes = [recent, others].map((users) => users.map(drawPerson));
-
-  if (!held) {
-    arrange($('inbox'), nodes[0]);
-    arrange($('others'), nodes[1]);
-  }
-
-  $('others-title').hidden = others.length === 0;
-  $('nobody').hidden = !error && (more || recent.length + others.length > 0);
-  setText($('nobody'), error?.message
-    ?? (query ? `No user found for “${query}”.` : 'No other users yet.'));
-
-  if (people.chosen && (found.length > 0 || !more)) {
-    people.chosen = false;
-    choose([...recent, ...others]);
-  }
-
-  morePeople();
-}
-
-
-/* Opens the user with exactly this name, or the first one. */
-function choose(users) {
-  const query = people.query.toLowerCase();
-  const user = users.find((user) => user.toLowerCase() === query) ?? users[0];
-
-  if (user) {
-    go(user);
-  }
-}
-
-
-let held = false;
-let heldTimer = 0;
-
-
-/* The list is not reordered below a moving or pressed pointer. */
-function hold({ type }) {
-  held = true;
-  clearTimeout(heldTimer);
-
-  if (type !== 'pointerdown') {
-    heldTimer = setTimeout(release, 300);
-  }
-}
-
-
-function release() {
-  clearTimeout(heldTimer);
-  held = false;
-  page.draw();
-}
-
-
-$('lists').onpointermove = $('lists').onpointerdown = hold;
-addEventListener('pointerup', hold);
-addEventListener('pointercancel', hold);
-addEventListener('click', release, true);
-
-
-// ---- loading more
-
-/* Loads conversations, then other users, if the end of the list is near. */
-async function morePeople() {
-  const current = people;
-  const { query, loading, error } = current;
-  const { scrollHeight, scrollTop, clientHeight } = $('lists');
-  const near = scrollTop + 2 * clientHeight > scrollHeight;
-  const inbox = chat.more && query === '';
-
-  if (loading || error || !near || !(inbox || current.more)) {
-    return;
-  }
-
-  current.loading = true;
-
-  try {
-    if (inbox) {
-      await chat.moreConversations();
-
-    } else {
-      const page = await chat.people(query, current.found.at(-1));
-
-      current.found.push(...page.results.map(({ username }) => username));
-      current.more = page.has_more;
+    if (!this.#held) {
+      arrange(inbox, nodes[0]);
+      arrange(list, nodes[1]);
     }
 
-  } catch (failure) {
-    current.error = failure;
+    title.hidden = others.length === 0;
+    none.hidden = !error && (more || recent.length + others.length > 0);
+    setText(none, error ? texts.error(error)
+      : query ? texts.get('noUserFound', { query })
+      : texts.get('noOtherUsers'));
+
+    if (this.#people.chosen && (found.length > 0 || !more)) {
+      this.#people.chosen = false;
+      this.#choose([...recent, ...others]);
+    }
+
+    this.#more();
   }
 
-  current.loading = false;
-  page.draw();
-}
+  #draw(user) {
+    const { chat, open, texts } = this.#view;
+    const conversation = chat.conversation(user);
+    const { last, unread, typing, online, lastSeenAt } = conversation;
+    const node = this.#node(user);
+    const link = node.firstElementChild;
+    const badge = node.querySelector('.badge');
+    const time = node.querySelector('time');
 
+    link.href = this.#view.address(user);
+    link.dataset.user = user;
+    link.ariaCurrent = open?.user === user ? 'true' : null;
+    link.classList.toggle('brief', !last && !lastSeenAt);
+    link.classList.toggle('typing', typing);
+    setAvatar(node.querySelector('.avatar'), user);
+    setText(node.querySelector('.name'),
+            user === chat.me ? texts.get('userIsYou', { user }) : user);
+    node.querySelector('.dot').hidden = !online;
+    badge.hidden = unread === 0;
+    setText(badge.firstElementChild, unread > 99 ? '99+' : String(unread));
 
-$('lists').onscroll = morePeople;
+    time.hidden = !last;
+    setText(node.querySelector('.preview'), this.#preview(conversation));
 
+    if (last) {
+      texts.setTime(time, last.timestamp, (date) => texts.inList(date));
+    }
 
-// ---- searching users
+    return node;
+  }
 
-let searchTimer = 0;
+  #preview({ last, typing, online, lastSeenAt }) {
+    const { chat, texts } = this.#view;
 
-/* Filters the loaded users at once, and queries the server after a pause. */
-$('search').oninput = () => {
-  const current = people = search($('search').value.trim());
+    if (typing) {
+      return texts.get('typing');
+    }
 
-  current.loading = true;
-  clearTimeout(searchTimer);
-  searchTimer = setTimeout(() => {
+    if (!last) {
+      return online ? texts.get('online')
+           : lastSeenAt ? texts.lastSeen(lastSeenAt) : '';
+    }
+
+    return last.user === chat.me ? texts.get('yourText', { text: last.body })
+                                 : last.body;
+  }
+
+  /* Opens the user with exactly this name, or the first one. */
+  #choose(users) {
+    const query = this.#people.query.toLowerCase();
+    const user = users.find((user) => user.toLowerCase() === query) ?? users[0];
+
+    if (user) {
+      this.#view.go(user);
+    }
+  }
+
+  // ---- the list is not reordered below a moving or pressed pointer
+
+  #hold(type) {
+    this.#held = true;
+    clearTimeout(this.#heldTimer);
+
+    if (type !== 'pointerdown') {
+      this.#heldTimer = setTimeout(() => this.#release(), HOLD);
+    }
+  }
+
+  #release() {
+    clearTimeout(this.#heldTimer);
+    this.#held = false;
+    this.#view.draw();
+  }
+
+  // ---- loading more
+
+  /* Loads conversations, then other users, if the end of the list is near. */
+  async #more() {
+    const { chat } = this.#view;
+    const current = this.#people;
+    const { query, loading, error } = current;
+    const { scrollHeight, scrollTop, clientHeight } = this.#view.$('lists');
+    const near = scrollTop + 2 * clientHeight > scrollHeight;
+    const inbox = chat.more && query === '';
+
+    if (loading || error || !near || !(inbox || current.more)) {
+      return;
+    }
+
+    current.loading = true;
+
+    try {
+      if (inbox) {
+        await chat.moreConversations();
+
+      } else {
+        const page = await chat.people(query, current.found.at(-1));
+
+        current.found.push(...page.results.map(({ username }) => username));
+        current.more = page.has_more;
+      }
+
+    } catch (failure) {
+      current.error = failure;
+    }
+
     current.loading = false;
-    morePeople();
-  }, 150);
-
-  $('lists').scrollTop = 0;
-  release();
-};
-
-// any other action cancels the choice
-$('search').onblur = () => { people.chosen = false; };
-
-
-/* Arrow keys move through the list; Enter in the field opens a user. */
-$('people').onkeydown = (event) => {
-  const links = [...document.querySelectorAll('.person')];
-  const at = links.indexOf(document.activeElement);
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const searching = document.activeElement === $('search');
-
-  if (step && (at >= 0 || searching)) {
-    event.preventDefault();
-    (links[at + step] ?? $('search')).focus();
-
-  } else if (event.key === 'Enter' && searching) {
-    people.chosen = people.query !== '' && !people.error;
-    page.draw();
+    this.#view.draw();
   }
-};
 
+  // ---- searching users
 
-/** Loads the list again after an error. */
-export function resumePeople() {
-  people.error = null;
+  /* Filters the loaded users at once, and queries the server after a pause. */
+  #search() {
+    const current = search(this.#view.$('search').value.trim());
+
+    this.#people = current;
+    current.loading = true;
+    clearTimeout(this.#searchTimer);
+    this.#searchTimer = setTimeout(() => {
+      current.loading = false;
+      this.#more();
+    }, SETTLE);
+
+    this.#view.$('lists').scrollTop = 0;
+    this.#release();
+  }
+
+  /* Arrow keys move through the list; Enter in the field opens a user. */
+  #key(event) {
+    const field = this.#view.$('search');
+    const links = [...this.#view.root.querySelectorAll('.person')];
+    const focused = this.#view.root.activeElement;
+    const at = links.indexOf(focused);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const searching = focused === field;
+
+    if (step && (at >= 0 || searching)) {
+      event.preventDefault();
+      (links[at + step] ?? field).focus();
+
+    } else if (event.key === 'Enter' && searching) {
+      this.#people.chosen = this.#people.query !== ''
+                            && !this.#people.error;
+      this.#view.draw();
+
+    } else if (event.key === 'Escape' && searching && field.value) {
+      event.preventDefault();
+      field.value = '';
+      this.#search();
+    }
+  }
 }

@@ -156,12 +156,12 @@ for (const [size, shape] of Object.entries(sizes)) {
       await page.locator('.sent').getByText('edited', { exact: true }).last()
         .waitFor();
       await page.evaluate(() => {
-        const status = document.getElementById('with-status');
+        const status = window.part('#with-status');
 
         status.textContent = 'typing…';
         status.classList.add('typing');
-        document.querySelector('.person').classList.add('typing');
-        document.querySelector('.dot').hidden = false;
+        window.part('.person').classList.add('typing');
+        window.part('.dot').hidden = false;
       });
       await examine(page, 'reply, edit, typing');
     });

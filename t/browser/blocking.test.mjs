@@ -141,7 +141,7 @@ test('messages are searched for, and a result leads to its message',
   assert.equal(await found.locator('.text').textContent(), here);
   assert.ok(await found.evaluate((node) => {
     const { top, bottom } = node.getBoundingClientRect();
-    const view = document.getElementById('log').getBoundingClientRect();
+    const view = window.part('#log').getBoundingClientRect();
 
     return top < view.bottom && bottom > view.top;
   }), 'it is visible');

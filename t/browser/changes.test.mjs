@@ -46,7 +46,7 @@ function person(page, { name }) {
 
 function focused(page) {
   return page.evaluate(() => {
-    const { activeElement: node } = document;
+    const node = window.focused();
 
     return node.id || node.className;
   });
@@ -272,10 +272,10 @@ test('a quote leads to the original, also if it is not loaded', async () => {
   await original.waitFor();
   assert.ok(await original.evaluate((node) => {
     const { top, bottom } = node.getBoundingClientRect();
-    const view = document.getElementById('log').getBoundingClientRect();
+    const view = window.part('#log').getBoundingClientRect();
 
     return top >= view.top && bottom <= view.bottom
-           && node === document.activeElement;
+           && node === window.focused();
   }), 'it is visible and has the focus');
 });
 
@@ -358,7 +358,7 @@ test('a message is marked when it has been read', async () => {
   // it opens at the first of the unread messages
   await eventually(async () => {
     await there.evaluate(() => {
-      const log = document.getElementById('log');
+      const log = window.part('#log');
 
       log.scrollTop = log.scrollHeight;
     });

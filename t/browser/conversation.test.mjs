@@ -18,7 +18,26 @@ function person(page, { name }) {
 
 
 function scrollToTop(page) {
-  return page.evaluate(() => { document.getElementById('log').scrollTop = 0; });
+  return page.evaluate(() => { window.part('#log').scrollTop = 0; });
+}
+
+
+/* Marks all messages of another user as read, so that opening loads a page. */
+async function readAll(reader, sender) {
+  const page = await open(reader);
+
+  await page.evaluate(async (name) => {
+    const response = await fetch('/api/v1/conversation/');
+    const { results } = await response.json();
+    const { last_message: last } = results.find(({ user }) => user === name);
+
+    await fetch(`/api/v1/conversation/${name}/read`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ id: last.id }),
+    });
+  }, sender.name);
+  await page.context().close();
 }
 
 
@@ -107,6 +126,8 @@ test('scrolling up loads older messages and keeps the position', async () => {
                   { recipient: carol.name, body: `${text} ${i}` });
   }
 
+  await readAll(carol, bob);
+
   const page = await talk(carol, bob, low);
 
   await message(page, `${text} 49`);
@@ -137,7 +158,7 @@ test('visible messages do not move when older messages are loaded',
   });
 
   const top = () => page.evaluate(() => {
-    const node = window.marked ??= document.querySelector('.message');
+    const node = window.marked ??= window.part('.message');
 
     return node.getBoundingClientRect().top;
   });

@@ -79,7 +79,7 @@ async function clickHere(page, selector, text = '') {
 
   await quick(page, async () => {
     missing = await page.evaluate(([selector, text]) => {
-      const found = [...document.querySelectorAll(selector)]
+      const found = window.parts(selector)
         .find((element) => element.textContent.includes(text));
 
       if (window.kept) {
@@ -342,10 +342,10 @@ test('messages of the new user are not shown to the previous one', async () => {
 
   await page.evaluate((text) => {
     new MutationObserver(() => {
-      if (document.body.textContent.includes(text)) {
-        window.appeared(document.querySelector('#me .name').textContent);
+      if (window.part('#app').textContent.includes(text)) {
+        window.appeared(window.part('#me .name').textContent);
       }
-    }).observe(document, { subtree: true, childList: true, characterData: true });
+    }).observe(window.part('#app'), { subtree: true, childList: true, characterData: true });
   }, text);
 
   await become(page, bob);

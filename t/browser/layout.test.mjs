@@ -76,7 +76,7 @@ function look() {
   scrollTo(500, 500);
   check(scrollX === 0 && scrollY === 0, 'the document scrolls');
 
-  for (const node of document.querySelectorAll('body, body *')) {
+  for (const node of window.parts('body, body *, .shell, .shell *')) {
     if (!visible(node)) {
       continue;
     }
@@ -98,7 +98,7 @@ function look() {
   }
 
   // the two panes scroll separately
-  check(!document.getElementById('app')?.checkVisibility()
+  check(!window.part('#app')?.checkVisibility()
         || document.body.scrollHeight <= document.body.clientHeight,
         `the body is ${document.body.scrollHeight} high`);
 
@@ -134,13 +134,13 @@ async function fits(page, state) {
     assert.equal(await page.evaluate(() => {
       const { documentElement: root, body } = document;
 
-      for (const node of document.querySelectorAll('.hidden, li, button, p')) {
+      for (const node of window.parts('.hidden, li, button, p')) {
         node.scrollIntoView();
       }
 
       // the body of the login page scrolls
       return root.scrollTop + root.scrollLeft + body.scrollLeft
-             + (document.getElementById('app') ? body.scrollTop : 0);
+             + (window.part('#app') ? body.scrollTop : 0);
     }), 0, `${where}, scrolled`);
   }
 
@@ -175,7 +175,7 @@ for (const [kind, options] of Object.entries(kinds)) {
     // content below the view can be reached
     await page.locator('button').scrollIntoViewIfNeeded();
     assert.ok(await page.evaluate(() => {
-      const { top, bottom } = document.querySelector('button')
+      const { top, bottom } = window.part('button')
         .getBoundingClientRect();
 
       return top >= 0 && bottom <= innerHeight;
@@ -224,7 +224,7 @@ for (const [kind, options] of Object.entries(kinds)) {
 
     await page.fill('#search', '');
     await page.evaluate((words) => {
-      document.getElementById('notice').textContent = words;
+      window.part('#notice').textContent = words;
     }, `${LONG} ${'word '.repeat(20)}`);
     await fits(page, 'notice');
 
@@ -254,7 +254,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       .textContent(), 'sent');
     await fits(page, 'conversation');
 
-    await page.evaluate(() => { document.getElementById('log').scrollTop = 0; });
+    await page.evaluate(() => { window.part('#log').scrollTop = 0; });
     await page.waitForSelector('#pill');
     await fits(page, 'pill');
 
@@ -286,8 +286,8 @@ for (const [kind, options] of Object.entries(kinds)) {
     await page.click('#find-close');
 
     const block = (blocked) => page.evaluate((blocked) => {
-      document.getElementById('barred').hidden = !blocked;
-      document.getElementById('composer').hidden = blocked;
+      window.part('#barred').hidden = !blocked;
+      window.part('#composer').hidden = blocked;
     }, blocked);
 
     await block(true);

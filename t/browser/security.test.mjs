@@ -132,8 +132,8 @@ test('the observer detects scripts, and the policy blocks them',
 
   // like a client that does not escape
   await page.evaluate((markup) => {
-    document.querySelector('#nobody').hidden = false;
-    document.querySelector('#nobody').innerHTML = markup;
+    window.part('#nobody').hidden = false;
+    window.part('#nobody').innerHTML = markup;
   }, EVIL.join(''));
 
   await eventually(() => page.evaluate(() => window.seen.length > 0), 'seen');
@@ -155,8 +155,8 @@ test('the same markup runs without the policy', async () => {
                                                 bypassCSP: true }));
 
   await page.evaluate((markup) => {
-    document.querySelector('#nobody').hidden = false;
-    document.querySelector('#nobody').innerHTML = markup;
+    window.part('#nobody').hidden = false;
+    window.part('#nobody').innerHTML = markup;
   }, '<img src=/nothing onerror="ran(1)">');
 
   await eventually(() => page.evaluate(() => window.seen.includes('ran 1')),

@@ -51,6 +51,21 @@ const sessions = new Map();
 /* Actions that no page may take, if one did. */
 export const faults = [];
 
+/* Adds functions to a page, for parts of it in shadow trees. */
+function addQueries() {
+  const inside = (node, selector) => [
+    ...node.querySelectorAll(selector),
+    ...[...node.querySelectorAll('*')].flatMap(({ shadowRoot }) =>
+      (shadowRoot ? inside(shadowRoot, selector) : [])),
+  ];
+
+  window.parts = (selector) => inside(document, selector);
+  window.part = (selector) => window.parts(selector)[0];
+  window.focused = (root = document) => (root.activeElement?.shadowRoot
+    ? window.focused(root.activeElement.shadowRoot) : root.activeElement);
+}
+
+
 /**
  * Opens a window without a session.  Options besides those of Playwright are
  * `init`, a script, and `from`, another browser.
@@ -61,6 +76,7 @@ export async function visit(path = '/', options = {}) {
     ...options,
   });
 
+  await context.addInitScript(addQueries);
   await context.addInitScript(options.init ?? (() => {}));
 
   context.on('request', (request) => {
@@ -136,7 +152,14 @@ export function words(text = 'Hello') {
 
 export async function write(page, text) {
   await page.fill('#text', text);
-  await page.press('#text', 'Enter');
+
+  // Enter starts a new line on touch screens
+  if (await page.evaluate(() => matchMedia('(pointer: coarse)').matches)) {
+    await page.click('#composer .primary');
+
+  } else {
+    await page.press('#text', 'Enter');
+  }
 }
 
 

@@ -1,0 +1,136 @@
+/*
+ * Copyright (C) ngx_chat contributors
+ */
+
+/* English texts.  Those of errors are the sentences of the server. */
+export default {
+  title: 'Chat',
+  titleOfUser: '{user} · Chat',
+  titleOfLogin: 'Log in · Chat',
+
+  // login page
+  welcomeBack: 'Welcome back',
+  logInToRead: 'Log in to read and write your messages.',
+  name: 'Name',
+  password: 'Password',
+  logIn: 'Log in',
+  wrongLogin: 'Wrong username or password.',
+  wrongPassword: 'Wrong password.',
+
+  // account
+  yourAccount: ', your account',
+  searchMessages: 'Search messages',
+  notifications: 'Notifications',
+  sound: 'Sound',
+  notificationsDenied: 'The browser does not allow notifications.',
+  changePassword: 'Change password',
+  logOut: 'Log out',
+  otherSessionsEnd: 'You stay logged in here. All other sessions end.',
+  currentPassword: 'Current password',
+  newPassword: 'New password',
+  passwordChanged: 'Your password has been changed.',
+  cancel: 'Cancel',
+  save: 'Save',
+  close: 'Close',
+  signedOut: 'You are not logged in',
+
+  // people
+  people: 'People',
+  conversations: 'Conversations',
+  searchPeople: 'Search people',
+  noUserFound: 'No user found for “{query}”.',
+  noOtherUsers: 'No other users yet.',
+  online: 'online',
+  unread: ' unread',
+  you: 'You',
+  userIsYou: '{user} (you)',
+  yourText: 'You: {text}',
+  typing: 'typing…',
+  userIsTyping: '{user} is typing…',
+  lastSeenToday: 'last seen {time}',
+  lastSeenYesterday: 'last seen yesterday {time}',
+  lastSeen: 'last seen on {date}',
+
+  // conversation
+  yourMessages: 'Your messages',
+  choosePerson: 'Choose a person to read and write messages.',
+  backToPeople: 'Back to people',
+  conversationMenu: 'Conversation menu',
+  messageMenu: 'Message menu',
+  messagesDidNotLoad: 'Messages did not load.',
+  tryAgain: 'Try again',
+  noMessages: 'No messages yet',
+  sayHello: 'Say hello to {user}.',
+  today: 'Today',
+  yesterday: 'Yesterday',
+  new: 'New',
+  toLatest: 'To the latest messages',
+  newMessages: { one: '{count} new message', other: '{count} new messages' },
+  newMessageFrom: 'New message from {user}',
+  by: '{user}: ',
+  pending: 'Sending',
+  sent: 'Sent',
+  read: 'Read',
+  failed: 'Not sent',
+  edited: 'edited',
+  notSent: 'Not sent. {reason}',
+  noSuchUser: 'There is no user with this name.',
+  messageDeleted: 'This message has been deleted.',
+  openChat: 'Open chat',
+  unreadMessages: {
+    one: '{count} unread message',
+    other: '{count} unread messages',
+  },
+
+  // composer
+  writeMessage: 'Write a message',
+  messageTo: 'Message to {user}',
+  send: 'Send',
+  reply: 'Reply',
+  edit: 'Edit',
+  delete: 'Delete',
+  editMessage: 'Edit message',
+  replyTo: 'Reply to {user}',
+  replyToYourself: 'Reply to yourself',
+
+  // confirmations
+  deleteMessage: 'Delete this message?',
+  deletedForYou: 'The message is deleted.',
+  deletedForBoth: 'The message is deleted for you and {user}.',
+  block: 'Block',
+  unblock: 'Unblock',
+  blockUser: 'Block {user}',
+  unblockUser: 'Unblock {user}',
+  askBlock: 'Block {user}?',
+  aboutBlock: 'While a person is blocked, neither of you can send messages to '
+              + 'the other. Earlier messages remain.',
+  youHaveBlocked: 'You have blocked {user}.',
+
+  // search of messages
+  searchWith: 'Search messages with {user}',
+  text: 'Text',
+  textOfMessage: 'Text of a message',
+  searching: 'Searching…',
+  noMessagesFound: 'No messages found.',
+  found: { one: '{count} found', other: '{count} found' },
+  foundOrMore: { one: '{count} or more found', other: '{count} or more found' },
+  youTo: 'You to {user}',
+  moreResults: 'More results',
+
+  // errors
+  connectionLost: 'Connection lost. Reconnecting…',
+  offline: 'You are offline.',
+  tryingAgain: '{reason} Trying again…',
+  unreachable: 'The server cannot be reached.',
+  notReady: 'The server is not ready at the moment.',
+  tooLong: 'That is too long.',
+  tooManyTries: {
+    one: 'Too many tries. Please wait {count} second.',
+    other: 'Too many tries. Please wait {count} seconds.',
+  },
+  tooManyTriesSome: 'Too many tries. Please wait some seconds.',
+  notAccepted: 'This person does not accept messages from you.',
+  blockedByYou: 'You have blocked this person.',
+  cannotBeChanged: 'This message can no longer be changed.',
+  anotherUser: 'Another user is logged in now.',
+};
