@@ -54,6 +54,22 @@ element.addEventListener('signedout', (event) => {
 });
 
 
+/* Makes the page installable, and available without a connection. */
+async function install() {
+  const worker = navigator.serviceWorker;
+
+  await worker.register('sw.js');
+
+  const { active } = await worker.ready;
+
+  active.postMessage(performance.getEntriesByType('resource')
+    .map(({ name }) => name.split(/[?#]/)[0]));
+}
+
+
+// not before the page is usable; browsers refuse it on insecure sites
+addEventListener('load', () => setTimeout(() => install().catch(() => {}), 2e3));
+
 // the browser may keep the page for the back button
 addEventListener('pagehide', ({ persisted }) => persisted && hide());
 addEventListener('pageshow', ({ persisted }) => persisted && location.reload());

@@ -5,6 +5,7 @@
 /* A message of the open conversation. */
 
 import { setAttribute, setText } from './dom.js';
+import { setRichText } from './rich.js';
 
 
 export class Line {
@@ -37,7 +38,7 @@ export class Line {
 
     setText(by, texts.get('by', { user: mine ? texts.get('you')
                                              : message.user }));
-    setText(text, message.body);
+    setRichText(text, message.body);
     texts.setTime(this.#meta.querySelector('time'), message.timestamp,
                   texts.formats.time);
 

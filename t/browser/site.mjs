@@ -68,11 +68,13 @@ function addQueries() {
 
 /**
  * Opens a window without a session.  Options besides those of Playwright are
- * `init`, a script, and `from`, another browser.
+ * `init`, a script, and `from`, another browser.  Without service workers, whose
+ * requests tests cannot change.
  */
 export async function visit(path = '/', options = {}) {
   const context = await (options.from ?? browser).newContext({
     viewport: { width: 1280, height: 800 },
+    serviceWorkers: 'block',
     ...options,
   });
 
