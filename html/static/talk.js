@@ -16,8 +16,8 @@ const FOUND = 2e3;           // a message is highlighted for this time, ms
 const SOON = 200;            // pause before messages are marked as read, ms
 const DRAWN = 80;            // messages with nodes, in a window of usual size
 const LOW = 36;              // height of the smallest message, pixels
-const PAGE = 50;             // older messages per request
-const MOST = 100;            // and on opening
+const PAGE = 50;             // older messages per request on opening, at least
+const MOST = 100;            // and at most
 
 
 const keyOf = ({ clientId, id }) => clientId ?? id;
@@ -47,7 +47,7 @@ export class Talk {
     this.#newNode = view.copy('t-new');
 
     this.#log.onscroll = () => this.#scrolled();
-    view.$('load-again').onclick = () => this.#load(PAGE);
+    view.$('load-again').onclick = () => this.#load();
 
     view.$('pill').onclick = () => {
       this.toEnd();
@@ -307,8 +307,13 @@ export class Talk {
 
   /** Moves to the latest message. */
   toEnd() {
-    if (this.#view.open.from !== null) {
-      this.#view.open.from = null;
+    const { open } = this.#view;
+
+    // the view does not move to the first unread message afterwards
+    open.placed = true;
+
+    if (open.from !== null) {
+      open.from = null;
       this.#redraw();
     }
 
@@ -371,7 +376,7 @@ export class Talk {
       chat.older(open.user);
 
     } else {
-      chat.older(open.user, open.placed ? PAGE
+      chat.older(open.user, open.placed ? MOST
         : Math.min(MOST, Math.max(PAGE, open.unread - messages.length + 10)));
     }
   }

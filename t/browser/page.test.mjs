@@ -37,6 +37,19 @@ test('the page forbids inline scripts and has none', async () => {
 });
 
 
+test('the page requests all of its modules at once', async () => {
+  const page = await open(alice);
+  const [used, named] = await page.evaluate(() => [
+    performance.getEntriesByType('resource').map(({ name }) => name)
+      .filter((name) => name.endsWith('.js')),
+    [...document.querySelectorAll('script, link[rel=modulepreload]')]
+      .map(({ src, href }) => src ?? href),
+  ]);
+
+  assert.deepEqual([...new Set(used)].sort(), named.sort());
+});
+
+
 test('the library does not depend on the page', async () => {
   const page = await open(alice);
 
