@@ -49,6 +49,9 @@ export class People {
       }
     };
 
+    view.listen(view.element.routing ? window : view.root, 'keydown',
+                (event) => this.#shortcut(event));
+
     view.$('search').oninput = () => this.#search();
     view.$('people').onkeydown = (event) => this.#key(event);
 
@@ -232,6 +235,39 @@ export class People {
     this.#release();
   }
 
+  /* Ctrl+K goes to the search, Alt+Up and Alt+Down to other conversations. */
+  #shortcut(event) {
+    const { key, altKey, ctrlKey, metaKey, shiftKey } = event;
+    const { open, root } = this.#view;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[key];
+
+    if (shiftKey || root.querySelector('dialog[open]')) {
+      return;
+    }
+
+    if (key === 'k' && ctrlKey !== metaKey && !altKey) {
+      event.preventDefault();
+
+      if (!this.#view.$('search').checkVisibility()) {
+        this.#view.go('');
+      }
+
+      this.#view.$('search').select();
+
+    } else if (step && altKey && !ctrlKey && !metaKey) {
+      const users = [...this.#view.$('inbox').querySelectorAll('.person')]
+        .map(({ dataset }) => dataset.user);
+      const at = users.indexOf(open?.user);
+      const user = users[at < 0 ? 0 : at + step];
+
+      event.preventDefault();
+
+      if (user) {
+        this.#view.go(user);
+      }
+    }
+  }
+
   /* Arrow keys move through the list; Enter in the field opens a user. */
   #key(event) {
     const field = this.#view.$('search');
@@ -241,7 +277,7 @@ export class People {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const searching = focused === field;
 
-    if (step && (at >= 0 || searching)) {
+    if (step && !event.altKey && (at >= 0 || searching)) {
       event.preventDefault();
       (links[at + step] ?? field).focus();
 

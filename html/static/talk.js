@@ -40,6 +40,9 @@ export class Talk {
     }
   });
 
+  // a site may scroll the element into view
+  #seen = new IntersectionObserver(() => this.readSoon());
+
   constructor(view) {
     this.#view = view;
     this.#log = view.$('log');
@@ -59,6 +62,7 @@ export class Talk {
 
     // the keyboard of a phone or a growing field must not hide the last message
     this.#resize.observe(this.#log);
+    this.#seen.observe(this.#log);
 
     this.#list.addEventListener('click', ({ target }) => {
       if (target.closest('.quote')) {
@@ -73,6 +77,7 @@ export class Talk {
     clearTimeout(this.#readTimer);
     clearTimeout(this.#foundTimer);
     this.#resize.disconnect();
+    this.#seen.disconnect();
   }
 
   /** Removes the messages of another conversation. */
@@ -348,6 +353,12 @@ export class Talk {
     const { open } = this.#view;
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
     const { all, start, end } = this.#range();
+
+    // a hidden log has no ends
+    if (clientHeight === 0) {
+      return;
+    }
+
     const step = Math.floor(this.#size / 3);
 
     if (scrollTop < NEAR && start > 0 && open.placed) {
@@ -403,9 +414,10 @@ export class Talk {
 
   /* The id of the last message whose beginning is visible. */
   #lastVisible() {
-    const { bottom } = this.#log.getBoundingClientRect();
+    const view = this.#log.getBoundingClientRect();
+    const bottom = Math.min(view.bottom, innerHeight);
 
-    if (this.atEnd()) {
+    if (this.atEnd() && view.bottom <= innerHeight + 1) {
       return this.#conversation.last?.id;
     }
 

@@ -314,6 +314,10 @@ export class View {
     this.$('app').hidden = false;
     this.account?.begin();
 
+    if (this.chat.state === 'online') {
+      this.#state();
+    }
+
     if (this.element.routing) {
       this.route();
 

@@ -15,6 +15,12 @@ import { alice, bob, carol, eventually, message, open, request, talk, texts,
 const LIMIT = 60e3;
 
 
+/** Opens the same conversation as both of its users. */
+function both() {
+  return Promise.all([talk(alice, bob), talk(bob, alice)]);
+}
+
+
 /** Sends a text and returns its message once it is stored. */
 async function sent(page, text) {
   await write(page, text);
@@ -54,8 +60,7 @@ function focused(page) {
 
 
 test('a message is edited through its menu', async () => {
-  const page = await talk(alice, bob);
-  const there = await talk(bob, alice);
+  const [page, there] = await both();
   const [before, after, draft] = [words('before'), words('after'),
                                   words('draft')];
   const found = await sent(page, before);
@@ -141,8 +146,9 @@ test('a refused edit is reported and can be repeated', async () => {
 
 
 test('a deleted message disappears everywhere', async () => {
-  const page = await talk(alice, bob);
-  const there = await open(bob, `/#/${carol.name}`);
+  const [page, there] = await Promise.all([
+    talk(alice, bob), open(bob, `/#/${carol.name}`),
+  ]);
   const [kept, deleted] = [words('kept'), words('deleted')];
   const preview = person(there, alice).locator('.preview');
   const badge = person(there, alice).locator('.badge > :first-child');
@@ -197,8 +203,7 @@ test('a failed deletion is reported in the dialog', async () => {
 
 
 test('only own messages can be changed, all can be replied to', async () => {
-  const page = await talk(alice, bob);
-  const there = await talk(bob, alice);
+  const [page, there] = await both();
   const [question, answer] = [words('Question'), words('Answer')];
   const buttons = () => there.locator('#message-menu button:visible')
     .allTextContents();
@@ -253,10 +258,9 @@ test('a quote leads to the original, also if it is not loaded', async () => {
   const [question, answer] = [words('Question'), words('Answer')];
   const found = await sent(page, question);
 
-  for (let i = 0; i < 40; i++) {
-    await request(page, 'POST', '/api/v1/message/',
-                  { recipient: alice.name, body: words(`line ${i}`) });
-  }
+  await Promise.all(Array.from({ length: 40 }, (_, i) =>
+    request(page, 'POST', '/api/v1/message/',
+            { recipient: alice.name, body: words(`line ${i}`) })));
 
   await choose(page, found, 'Reply');
   await page.keyboard.type(answer);
@@ -343,8 +347,9 @@ test('a menu stays within the window', async () => {
 
 
 test('a message is marked when it has been read', async () => {
-  const page = await talk(alice, bob);
-  const there = await open(bob, `/#/${carol.name}`);
+  const [page, there] = await Promise.all([
+    talk(alice, bob), open(bob, `/#/${carol.name}`),
+  ]);
   const text = words();
   const found = await sent(page, text);
   const mark = found.locator('.meta svg');
@@ -373,8 +378,7 @@ test('a message is marked when it has been read', async () => {
 
 
 test('typing is shown in the conversation and the list', async () => {
-  const page = await talk(alice, bob);
-  const there = await talk(bob, alice);
+  const [page, there] = await both();
   const [first, text] = [words('first'), words()];
 
   await sent(page, first);

@@ -10,8 +10,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { alice, bob, carol, eventually, login, message, open, talk, visit, words }
-  from './helpers.mjs';
+import { alice, bob, carol, eventually, login, message, open, talk, texts, visit,
+         words, write } from './helpers.mjs';
 
 
 /* A key event of an input method: code 229 without a character. */
@@ -209,4 +209,35 @@ test('Enter submits a form without a composition', async () => {
   await page.click('#change-password');
   await page.keyboard.press('Escape');
   await page.waitForSelector('#password-form', { state: 'hidden' });
+});
+
+
+test('shortcuts lead to the search and to other conversations', async () => {
+  const page = await talk(alice, bob);
+  const opened = (name) => eventually(
+    async () => await page.textContent('#with') === name, `${name} is open`);
+
+  for (const person of [carol, bob]) {
+    await page.locator('.person', { hasText: person.name }).click();
+    await opened(person.name);
+    await write(page, words());
+    await message(page, (await texts(page)).at(-1), 'sent');
+  }
+
+  // the latest conversation is first
+  await page.keyboard.press('Alt+ArrowDown');
+  await opened(carol.name);
+  await page.keyboard.press('Alt+ArrowUp');
+  await opened(bob.name);
+  await page.keyboard.press('Alt+ArrowUp');
+  await opened(bob.name);
+
+  await page.keyboard.press('Control+k');
+  assert.equal(await page.evaluate(() => window.focused().id), 'search');
+  await page.keyboard.type(carol.name);
+  await page.keyboard.press('Enter');
+  await opened(carol.name);
+  await page.focus('#search');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.inputValue('#search'), '');
 });

@@ -422,3 +422,103 @@ test('a draft stays in its conversation', async () => {
   await eventually(async () => await page.inputValue('#text') === text,
                    'kept in its conversation');
 });
+
+
+test('links, code and emoji are displayed as such', async () => {
+  const page = await talk(alice, bob);
+  const show = async (text) => {
+    await write(page, text);
+    await page.locator('.mine.sent.last').last().waitFor();
+
+    return page.locator('.message').last().locator('.text');
+  };
+  const links = (found) => found.locator('a').evaluateAll((nodes) =>
+    nodes.map(({ href, textContent, rel }) => [href, textContent, rel]));
+  const rel = 'noopener noreferrer';
+
+  for (const [text, ...wanted] of [
+    ['see https://example.org/a?b=1#c.', 'https://example.org/a?b=1#c'],
+    ['(http://example.org/x_(y)), and', 'http://example.org/x_(y)'],
+    ['javascript:alert(1) ftp://example.org www.example.org'],
+    ['https:// https://'],
+    ['https://münchen.example/ and https://example.org/ä',
+     'https://münchen.example/', 'https://example.org/ä'],
+  ]) {
+    const found = await show(text);
+
+    await eventually(async () => await found.textContent() === text, text);
+    assert.deepEqual(await links(found), wanted.map((link) =>
+      [new URL(link).href, link, rel]), text);
+  }
+
+  assert.deepEqual(await links(await show('mail to bob+x@example.org!')),
+                   [['mailto:bob+x@example.org', 'bob+x@example.org', rel]]);
+
+  const code = await show('run `make https://example.org/` or\n```\na < b\n```');
+
+  await code.locator('.block').waitFor();
+  assert.equal(await code.locator('.inline').textContent(),
+               'make https://example.org/');
+  assert.equal(await code.locator('.block').textContent(), 'a < b');
+  assert.deepEqual(await links(code), []);
+
+  for (const [text, large] of [['👍🏽', true], ['👩‍👩‍👧 🎉 ❤️', true],
+                               ['👍👍👍👍', false], ['7', false], ['ok 👍', false]])
+  {
+    const found = await show(text);
+
+    await eventually(async () => await found.textContent() === text, text);
+    assert.equal(await found.evaluate((node) =>
+      node.classList.contains('emoji')), large, text);
+  }
+});
+
+
+test('a conversation opens at the first unread message; only visible messages '
+     + 'are read', async () => {
+  const sender = await talk(bob, carol);
+  const text = words('line');
+  const unread = (page) => page.evaluate(async (name) => {
+    const response = await fetch('/api/v1/conversation/');
+    const { results } = await response.json();
+
+    return results.find(({ user }) => user === name).unread;
+  }, bob.name);
+
+  await readAll(carol, bob);
+
+  await sender.evaluate(async ([recipient, text]) => {
+    for (let i = 0; i < 130; i++) {
+      await fetch('/api/v1/message/', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ recipient, body: `${text} ${i}` }),
+      });
+    }
+  }, [carol.name, text]);
+
+  const page = await talk(carol, bob, low);
+
+  await message(page, `${text} 0`);
+  await eventually(() => page.locator('#log').evaluate((log) => {
+    const { top, bottom } = window.part('.new').getBoundingClientRect();
+    const view = log.getBoundingClientRect();
+
+    return top >= view.top - 1 && bottom <= view.bottom;
+  }), 'the first unread message is visible');
+
+  await eventually(async () => await unread(page) < 130, 'some are read');
+  assert.ok(await unread(page) > 110, 'those below the view are not');
+  assert.match(await page.textContent('.person[aria-current] .badge'),
+               /^(99\+|1\d\d) unread$/);
+
+  // down to the end, through messages without nodes
+  await page.focus('#log');
+  await eventually(async () => {
+    await page.keyboard.press('PageDown');
+
+    return await page.getByText(`${text} 129`, { exact: true }).count() > 0
+           && await page.isHidden('#pill');
+  }, 'the latest message is reached', 60e3);
+  await eventually(async () => await unread(page) === 0, 'all are read');
+});
