@@ -107,13 +107,12 @@ export class ChatElement extends HTMLElement {
   }
 
   async #build() {
-    const built = this.#built = {};
+    const built = {};
+    const template = document.createElement('template');
+    const texts = loadTexts(this.getAttribute('lang'));
 
     this.#end();
     this.#built = built;
-
-    const template = document.createElement('template');
-    const texts = loadTexts(this.getAttribute('lang'));
 
     template.innerHTML = this.markup;
     this.shadowRoot.replaceChildren();
@@ -122,11 +121,10 @@ export class ChatElement extends HTMLElement {
 
     this.#session = acquire(this.base);
 
-    await style;
-
-    this.texts = await texts;
+    await Promise.all([style, texts]);
 
     if (this.#built === built) {
+      this.texts = await texts;
       this.shadowRoot.append(template.content);
       this.#view = new View(this, this.shadowRoot, this.#session, this.texts);
 

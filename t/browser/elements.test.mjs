@@ -14,7 +14,7 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; "
              + "img-src 'self' data:; connect-src 'self'";
 
 
-/** Opens a page of a site with these elements, as a user or nobody. */
+/** Opens a page of a site with these elements, as a user or without a session. */
 async function site(person, body, path = '/shop/lamps/7.html') {
   const page = person ? await open(person) : await visit('/login/');
 
