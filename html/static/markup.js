@@ -259,11 +259,11 @@ const conversation = `
 
 /** Inbox and conversation. */
 export const INBOX = frame(`
-<main class="app" id="app" hidden>
+<div class="app" id="app" role="main" hidden>
   <h1 class="hidden" data-text="title"></h1>
   ${people}
   <div class="talk">${welcome}${conversation}</div>
-</main>`);
+</div>`);
 
 /** One conversation. */
 export const BOX = frame(`

@@ -53,6 +53,12 @@ export class View {
     this.$('shell').dir = texts.direction;
     this.$('shell').lang = texts.language;
     this.hasPeople = this.$('people') !== null;
+
+    // a site has its own main part
+    if (!element.routing) {
+      this.$('app').removeAttribute('role');
+    }
+
     this.talk = new Talk(this);
     this.composer = new Composer(this);
     this.find = new Find(this);
