@@ -7,6 +7,7 @@
 import { moveFocus, setText } from './dom.js';
 
 const MARGIN = 8;           // between a menu and the edge of the window, pixels
+const GAP = 4;              // between a menu and its button, pixels
 
 
 /*
@@ -19,11 +20,11 @@ function place(menu, button) {
   const { clientWidth, clientHeight } = document.documentElement;
   const fit = (value, size, limit) =>
     `${Math.max(MARGIN, Math.min(value, limit - size - MARGIN))}px`;
-  const below = bottom + height + MARGIN <= clientHeight
+  const below = bottom + GAP + height + MARGIN <= clientHeight
                 || bottom < clientHeight / 2;
 
   menu.style.inset = [
-    fit(below ? bottom : top - height, height, clientHeight),
+    fit(below ? bottom + GAP : top - GAP - height, height, clientHeight),
     'auto',
     'auto',
     fit(left > clientWidth / 2 ? right - width : left, width, clientWidth),
