@@ -21,20 +21,26 @@
 
 import { Api } from './api.js';
 import { coalesce } from './coalesce.js';
-import { ChatError } from './error.js';
+import { ChatError, pauseAfter } from './error.js';
 import { dispatch } from './events.js';
 import { Hints } from './hints.js';
 import { Link } from './link.js';
+import { Marks } from './marks.js';
 import { Originals } from './originals.js';
+import { Outbox } from './outbox.js';
+import { Records } from './records.js';
+import { BrowserStorage, MemoryStorage } from './storage.js';
 import { Store } from './store.js';
+import { Tabs } from './tabs.js';
 
-export { ChatError };
+export { BrowserStorage, ChatError, MemoryStorage };
 
 const WATCH = 60e3;           // longest interval of catching up, ms
 const SETTLE = 1e3;           // first interval after a connect, ms
 const SLACKEN = 6;            // factor of the following intervals
 const PAGE = 15;              // messages per page of the history
 const BATCH = 100;            // messages per request when catching up
+const DRAFT = 'draft ';       // prefix of records
 const TYPING = 3e3;           // interval of typing requests, ms
 
 
@@ -60,12 +66,16 @@ export class Chat extends EventTarget {
   #link;
   #hints;
   #originals;
+  #records;
+  #marks;
+  #outbox;
+  #tabs;
   #store = new Store();
   #inboxCursor = null;
   #cursor = null;          // all messages before it have been received
   #events = {
     hint: (id) => this.#hints.add(id),
-    message: ({ message }) => this.#receive(message),
+    message: ({ message }) => this.#keep(message),
     edited: ({ message }) => this.#edited(message),
     deleted: (change) => this.#deleted(change),
     read: (mark) => this.#read(mark),
@@ -83,11 +93,20 @@ export class Chat extends EventTarget {
   #watchdog = 0;
   #looks = 0;              // periodic catch-ups on this connection
   #connections = 0;
+  #started = null;         // name of the user whose records are loaded
   #stopped = new AbortController();
 
-  /** base: URL that contains /api/v1/ and /events */
-  constructor(base = new URL('/', location.href)) {
+  /**
+   * base: URL that contains /api/v1/ and /events
+   * storage: of drafts and unsent messages, see storage.js
+   */
+  constructor(base = new URL('/', location.href), {
+    storage = globalThis.indexedDB ? new BrowserStorage(`chat ${base}`)
+                                   : new MemoryStorage(),
+  } = {}) {
     super();
+
+    const { signal } = this.#stopped;
 
     this.#base = base;
     this.#api = new Api(base, {
@@ -102,11 +121,29 @@ export class Chat extends EventTarget {
     });
     this.#hints = new Hints(this.#api, {
       isKnown: (id) => this.#store.has(id),
-      message: (message) => this.#receive(message),
+      message: (message) => this.#keep(message),
       catchUp: () => this.catchUp(),
       attempt: () => this.#link.attempt,
-      failed: (attempt) => this.#link.fail(attempt),
+      failed: (attempt) => this.#recover(attempt),
     });
+    this.#tabs = new Tabs(base, {
+      started: () => this.#api.verify().catch(() => {}),
+      takeOver: (id) => this.#takeOver(id),
+    }, signal);
+    this.#records = new Records(storage);
+    this.#marks = new Marks(this.#api, this.#records, signal);
+    this.#outbox = new Outbox({
+      api: this.#api,
+      store: this.#store,
+      records: this.#records,
+      owner: this.#tabs.id,
+    }, {
+      changed: () => this.#emit('change'),
+      stored: (user, message) => {
+        this.#spelled(user, message.recipient);
+        this.#keep(message);
+      },
+    }, signal);
     this.#originals = new Originals(this.#api, this.#store,
                                     () => this.#emit('change'));
   }
@@ -141,6 +178,11 @@ export class Chat extends EventTarget {
 
     this.me = this.#api.me = this.#store.me = username;
 
+    if (this.#started !== username) {
+      await this.#restore();
+      this.#started = username;
+    }
+
     // before the inbox, so that catching up includes messages sent meanwhile
     const { cursor } = await this.#api.get('message/', { after: 'latest' });
 
@@ -162,14 +204,44 @@ export class Chat extends EventTarget {
     }, { signal });
     addEventListener('focus', look, { signal });
 
-    // the tabs of a browser share a session: each tab reports its start
-    const tabs = new BroadcastChannel(`chat ${this.#base}`);
-
-    signal.addEventListener('abort', () => tabs.close());
-    tabs.onmessage = look;
-    tabs.postMessage(null);
-
+    this.#tabs.start();
+    this.#outbox.start();
+    this.#marks.send();
     this.#link.connect();
+  }
+
+  /* Loads drafts, read marks, and unsent messages of pages that have gone. */
+  async #restore() {
+    const records = await this.#records.open(this.me);
+
+    for (const [key, draft] of records) {
+      if (key.startsWith(DRAFT)) {
+        this.conversation(key.slice(DRAFT.length)).draft ??= draft;
+      }
+    }
+
+    for (const [user, id] of this.#marks.load(records)) {
+      this.#store.read({ reader: this.me, sender: user, id });
+    }
+
+    for (const owner of this.#outbox.load(records, this.#tabs.id)) {
+      this.#tabs.watch(owner);
+    }
+  }
+
+  async #takeOver(owner) {
+    try {
+      this.#outbox.load(await this.#records.load(), owner);
+      await this.#records.written();
+
+    } catch {
+      // the storage is blocked
+    }
+  }
+
+  /** False if the browser does not keep drafts and unsent messages. */
+  get persistent() {
+    return this.#records.working;
   }
 
   /** Closes the connection and makes no more requests. */
@@ -184,9 +256,11 @@ export class Chat extends EventTarget {
 
   /** The loaded conversations, latest first. */
   get conversations() {
+    const order = ({ last }) => last?.id ?? Number.MAX_SAFE_INTEGER;
+
     return [...this.#store.conversations.values()]
-      .filter(({ last }) => last)
-      .sort((a, b) => b.last.id - a.last.id);
+      .filter(({ last, draft, outbox }) => last || draft || outbox.length > 0)
+      .sort((a, b) => order(b) - order(a));
   }
 
   get unread() {
@@ -210,8 +284,14 @@ export class Chat extends EventTarget {
 
     const found = this.#store.rename(asked, user, name);
 
-    found.outbox.push(...asked.outbox.splice(0));
-    found.sending = Promise.all([found.sending, asked.sending]);
+    found.entries.push(...asked.entries.splice(0));
+    found.listItems();
+
+    if (asked.draft) {
+      this.#records.put(DRAFT + asked.user, undefined);
+      this.setDraft(name, (found.draft ?? asked.draft).body,
+                    found.draft ?? asked.draft);
+    }
 
     if (asked.opened && !found.opened) {
       this.older(name);
@@ -278,7 +358,8 @@ export class Chat extends EventTarget {
 
       if (found === conversation) {
         page.results.map((message) => this.#store.current(message))
-          .forEach((message) => message && conversation.add(message));
+          .forEach((message) => message
+            && conversation.add(this.#outbox.claim(message)));
         conversation.cursor = page.cursor ?? conversation.cursor;
         conversation.more = page.has_more;
 
@@ -350,14 +431,7 @@ export class Chat extends EventTarget {
                                      && message.user !== this.me).length;
     this.#emit('change');
 
-    await this.#mark(conversation);
-  }
-
-  /* A lost mark is repeated when the inbox shows an earlier one. */
-  async #mark({ user, readId }) {
-    const path = `conversation/${encodeURIComponent(user)}/read`;
-
-    await this.#api.request('POST', path, { id: readId }).catch(() => {});
+    await this.#marks.add(conversation.user, conversation.readId);
   }
 
   // ---- sending
@@ -372,61 +446,42 @@ export class Chat extends EventTarget {
       ...replyTo && { reply_to: replyTo },
     };
 
-    this.conversation(user).outbox.push(item);
     this.conversation(user).typedAt = 0;
-    this.#post(user, item);
+    this.#outbox.add(user, item);
 
     return item;
   }
 
   /** Sends a failed message again; the server stores it once. */
   retry(user, item) {
-    this.#post(user, item);
+    this.#outbox.retry(user, item);
   }
 
-  /** Removes a failed message from the outbox. */
+  /** Removes a message from the outbox; returns true if it was there. */
   withdraw(user, item) {
-    const { outbox } = this.conversation(user);
-
-    if (outbox.includes(item)) {
-      outbox.splice(outbox.indexOf(item), 1);
-      this.#emit('change');
-    }
+    return this.#outbox.withdraw(user, item);
   }
 
-  /* Sends after the previous messages of the conversation, in their order. */
-  #post(user, item) {
+  /**
+   * Keeps a text that the user has begun to write; an empty one is removed.
+   * Emits `change` only if the conversation had none, or has none now.
+   */
+  setDraft(user, body, { replyTo } = {}) {
     const conversation = this.conversation(user);
+    const { draft } = conversation;
 
-    item.state = 'pending';
-    this.#emit('change');
+    conversation.draft = body.trim() ? { body, ...replyTo && { replyTo } }
+                                     : null;
 
-    conversation.sending = conversation.sending.then(async () => {
-      try {
-        const message = await this.#api.request('POST', 'message/', {
-          recipient: user,
-          body: item.body,
-          client_id: item.clientId,
-          reply_to: item.reply_to,
-        });
+    if (conversation.draft?.body !== draft?.body
+        || conversation.draft?.replyTo !== draft?.replyTo)
+    {
+      this.#records.put(DRAFT + conversation.user,
+                        conversation.draft ?? undefined);
+    }
 
-        this.#spelled(user, message.recipient);
-        this.withdraw(user, item);
-        this.#keep({ ...message, clientId: item.clientId });
-
-      } catch (error) {
-        item.state = 'failed';
-        item.error = error;
-      }
-
+    if (!conversation.draft !== !draft) {
       this.#emit('change');
-    });
-  }
-
-  #resend() {
-    for (const { user, outbox } of this.#store.conversations.values()) {
-      outbox.filter(({ state, error }) => state === 'failed' && error.passing)
-        .forEach((item) => this.#post(user, item));
     }
   }
 
@@ -539,7 +594,7 @@ export class Chat extends EventTarget {
     if (row.change === undefined) {
       const isNew = !this.#store.has(row.id);
 
-      this.#receive(row);
+      this.#keep(row);
 
       return isNew;
     }
@@ -563,43 +618,61 @@ export class Chat extends EventTarget {
 
     const pause = Math.min(SETTLE * SLACKEN ** this.#looks, WATCH);
 
-    this.#watchdog = setTimeout(() => {
-      const { attempt } = this.#link;
-
+    this.#watchdog = setTimeout(async () => {
       this.#looks++;
 
-      if (this.state === 'online') {
-        this.catchUp().then(
-          (count) => count && pause === WATCH && this.#link.connect(),
-          () => this.#link.fail(attempt),
-        );
+      if (this.state === 'online' && await this.#recover() > 0
+          && pause === WATCH)
+      {
+        this.#link.connect();
       }
     }, pause * (0.8 + Math.random() * 0.4));
   }
 
-  async #connected() {
-    const { attempt } = this.#link;
+  /*
+   * Catches up while a connection lives.  A server that responds with an error
+   * is asked again later.  Without two responses in a row, the connection is
+   * broken, too.  Resolves to the number of new messages, or to -1 if the
+   * connection has been lost.
+   */
+  async #recover(attempt = this.#link.attempt) {
+    let silent = 0;
 
+    for (let tries = 0; this.#link.attempt === attempt; tries++) {
+      try {
+        const count = await this.catchUp();
+
+        return this.#link.attempt === attempt ? count : -1;
+
+      } catch (error) {
+        silent = error.status === 0 ? silent + 1 : 0;
+
+        if (!error.passing || silent > 1) {
+          this.#link.fail(attempt);
+          return -1;
+        }
+
+        await new Promise((resolve) => {
+          setTimeout(resolve, pauseAfter(error, tries));
+        });
+      }
+    }
+
+    return -1;
+  }
+
+  async #connected() {
     this.#looks = 0;
-    this.#resend();
+    this.#outbox.resume();
+    this.#marks.send();
     this.#originals.forget();
 
-    try {
-      await this.catchUp();
-
+    if (await this.#recover() >= 0) {
       if (this.#connections++ > 0) {
         this.#refresh().catch(() => {});
       }
 
-      // the connection was lost meanwhile, and may have been replaced
-      if (this.#link.attempt !== attempt) {
-        return;
-      }
-
       this.#setState('online');
-
-    } catch {
-      this.#link.fail(attempt);
     }
   }
 
@@ -610,40 +683,16 @@ export class Chat extends EventTarget {
       return;
     }
 
-    const { attempt } = this.#link;
+    this.#outbox.resume();
+    this.#marks.send();
 
-    try {
-      await this.catchUp();
-      await this.#refresh();
-
-    } catch {
-      this.#link.fail(attempt);
+    if (await this.#recover() >= 0) {
+      await this.#refresh().catch(() => {});
     }
-  }
-
-  /*
-   * A message of this user may arrive before the response to its POST, which
-   * identifies its item of the outbox.
-   */
-  #receive(message) {
-    if (this.#store.has(message.id)) {
-      return;
-    }
-
-    const { outbox, sending } = this.conversation(this.#store.peer(message));
-
-    if (message.user === this.me
-        && outbox.some(({ state }) => state === 'pending'))
-    {
-      sending.then(() => this.#receive(message));
-      return;
-    }
-
-    this.#keep(message);
   }
 
   #keep(received) {
-    const message = this.#store.current(received);
+    const current = this.#store.current(received);
 
     if (this.#store.has(received.id)) {
       return;
@@ -651,9 +700,11 @@ export class Chat extends EventTarget {
 
     this.#store.seen(received.id);
 
-    if (!message) {
+    if (!current) {
       return;
     }
+
+    const message = current.clientId ? current : this.#outbox.claim(current);
 
     const conversation = this.conversation(this.#store.peer(message));
     const { messages, last } = conversation;
@@ -758,7 +809,7 @@ export class Chat extends EventTarget {
 
     for (const row of page.results) {
       if (!this.#store.show(row)) {
-        this.#mark(this.conversation(row.user));
+        this.#marks.add(row.user, this.conversation(row.user).readId);
       }
     }
 

@@ -49,11 +49,32 @@ export class Composer {
 
   keepDraft(user) {
     this.#drafts.set(user, { words: this.#text.value, about: this.#about });
+    this.#store(user);
+  }
+
+  /* Stores what is not sent: without an edit, which can be begun again. */
+  #store(user) {
+    const { kind, message } = this.#about ?? {};
+
+    this.#view.chat.setDraft(user, this.#draft, {
+      replyTo: kind === 'reply' ? message.id : undefined,
+    });
+  }
+
+  /* The draft of an earlier page. */
+  #stored(user) {
+    const { body = '', replyTo } = this.#view.chat.conversation(user).draft
+                                   ?? {};
+
+    return {
+      words: body,
+      about: replyTo ? { kind: 'reply', message: { id: replyTo } } : null,
+    };
   }
 
   showDraft(user) {
     const text = this.#text;
-    const { words = '', about = null } = this.#drafts.get(user) ?? {};
+    const { words, about } = this.#drafts.get(user) ?? this.#stored(user);
 
     this.#about = about;
 
@@ -68,7 +89,7 @@ export class Composer {
 
   /** Uses the draft of another spelling of the name, unless there is a text. */
   joinDraft(user) {
-    this.#text.value ||= this.#drafts.get(user)?.words ?? '';
+    this.#text.value ||= (this.#drafts.get(user) ?? this.#stored(user)).words;
   }
 
   // ---- drawing
@@ -90,12 +111,14 @@ export class Composer {
     about.hidden = !this.#about;
 
     if (this.#about) {
-      const { kind, message } = this.#about;
+      const { kind } = this.#about;
+      const message = chat.original(user, this.#about.message.id)
+                      ?? this.#about.message;
 
       setText(title, kind === 'edit' ? texts.get('editMessage')
         : message.user === chat.me ? texts.get('replyToYourself')
-        : texts.get('replyTo', { user: message.user }));
-      setText(quoted, chat.original(user, message.id)?.body ?? '');
+        : texts.get('replyTo', { user: message.user ?? user }));
+      setText(quoted, message.body ?? '');
     }
   }
 
@@ -109,6 +132,7 @@ export class Composer {
 
   #put(words) {
     this.#text.value = words;
+    this.#store(this.#view.open.user);
     this.#grow();
     this.#view.draw();
     this.#text.focus();
@@ -188,11 +212,13 @@ export class Composer {
     chat.send(open.user, words, { replyTo: this.#about?.message.id });
     this.#about = null;
     this.#text.value = '';
+    this.#store(open.user);
     this.#grow();
     talk.toEnd();
   }
 
   #input() {
+    this.#store(this.#view.open.user);
     this.#grow();
 
     if (this.#text.value.trim() && this.#about?.kind !== 'edit') {

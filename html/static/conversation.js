@@ -22,13 +22,15 @@ export class Conversation {
   opened = false;        // the page has called older()
   messages = [];         // oldest first, without gaps
   outbox = [];           // { clientId, user, body, timestamp, state, error },
-                         // and reply_to; state is "pending" or "failed"
+                         // and reply_to
+  draft = null;          // { body, replyTo }, or null
   more = true;           // the server has older messages
   loading = null;        // promise of the page in progress
   error = null;          // error of the last page
 
   cursor = 'latest';
-  sending = Promise.resolve();
+  entries = [];          // unsent messages, see outbox.js
+  timer = 0;             // of the next attempt to send
   typedAt = 0;           // time of the last typing request, ms
   typingTimer = 0;
 
@@ -86,6 +88,13 @@ export class Conversation {
     if (this.find(id)) {
       this.messages.splice(this.position(id), 1);
     }
+  }
+
+  /* Lists the unsent messages, except those that have probably arrived. */
+  listItems() {
+    this.outbox.splice(0, Infinity,
+      ...this.entries.filter(({ match }) => match === 0)
+        .map(({ item }) => item));
   }
 
   /* Sets `typing`, and calls changed() now and when it ends. */

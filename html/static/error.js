@@ -10,6 +10,16 @@ const SENTENCES = {
   500: 'The server is not ready at the moment.',
 };
 
+const PAUSES = [1e3, 30e3];   // first and longest pause of repetitions, ms
+
+
+/** The pause before a request is repeated, ms; tries: earlier failures */
+export function pauseAfter({ retryAfter }, tries) {
+  const pause = Math.min(PAUSES[0] * 2 ** tries, PAUSES[1]);
+
+  return Math.max(retryAfter * 1e3, pause * (0.75 + Math.random() / 2));
+}
+
 
 /** A failed request; `message` is a sentence for users. */
 export class ChatError extends Error {

@@ -70,7 +70,9 @@ export class Line {
     const icon = this.#part('mark', mine, (node) => this.#meta.append(node));
 
     if (icon) {
-      setAttribute(icon.firstElementChild, 'href', `#i-${mark}`);
+      const name = mark === 'waiting' ? 'pending' : mark;
+
+      setAttribute(icon.firstElementChild, 'href', `#i-${name}`);
       setAttribute(icon, 'aria-label', this.#view.t(mark));
     }
   }

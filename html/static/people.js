@@ -110,7 +110,7 @@ export class People {
   #draw(user) {
     const { chat, open, texts } = this.#view;
     const conversation = chat.conversation(user);
-    const { last, unread, typing, online, lastSeenAt } = conversation;
+    const { last, unread, typing, online } = conversation;
     const node = this.#node(user);
     const link = node.firstElementChild;
     const badge = node.querySelector('.badge');
@@ -119,7 +119,7 @@ export class People {
     link.href = this.#view.address(user);
     link.dataset.user = user;
     link.ariaCurrent = open?.user === user ? 'true' : null;
-    link.classList.toggle('brief', !last && !lastSeenAt);
+    link.classList.toggle('brief', this.#preview(conversation) === '');
     link.classList.toggle('typing', typing);
     setAvatar(node.querySelector('.avatar'), user);
     setText(node.querySelector('.name'),
@@ -138,11 +138,20 @@ export class People {
     return node;
   }
 
-  #preview({ last, typing, online, lastSeenAt }) {
-    const { chat, texts } = this.#view;
+  #preview({ user, last, draft, outbox, typing, online, lastSeenAt }) {
+    const { chat, open, texts } = this.#view;
+    const unsent = outbox.at(-1);
 
     if (typing) {
       return texts.get('typing');
+    }
+
+    if (draft && user !== open?.user) {
+      return texts.get('draft', { text: draft.body });
+    }
+
+    if (unsent) {
+      return texts.get('yourText', { text: unsent.body });
     }
 
     if (!last) {

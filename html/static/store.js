@@ -147,17 +147,21 @@ export class Store {
     conversation.peerReadId = Math.max(peerReadId, row.peer_read_id ?? 0);
     conversation.setPresence(row);
 
-    if (row.read_id < readId) {
-      return false;
-    }
+    const marked = row.read_id >= readId;
 
     // a message may have arrived before the response
     if (latest && !(last?.id > latest.id)) {
       conversation.last = latest;
-      conversation.unread = row.unread;
-      conversation.readId = row.read_id;
+
+      if (marked) {
+        conversation.unread = row.unread;
+        conversation.readId = row.read_id;
+
+      } else {
+        conversation.unread = latest.id > readId ? row.unread : 0;
+      }
     }
 
-    return true;
+    return marked;
   }
 }

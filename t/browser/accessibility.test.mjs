@@ -146,7 +146,10 @@ for (const [size, shape] of Object.entries(sizes)) {
     await write(page, words());
     await examine(page, 'messages');
 
-    await page.route('**/api/v1/message/', (route) => route.abort());
+    await page.route('**/api/v1/message/', (route) => route.fulfill({
+      status: 400,
+      json: { body: ['Not now.'] },
+    }));
     await write(page, failed);
     await message(page, failed, 'failed');
     await page.unroute('**/api/v1/message/');

@@ -68,7 +68,7 @@ test('messages written while offline are sent afterwards', async () => {
 
   await page.context().setOffline(true);
   await write(page, text);
-  await message(page, text, 'failed');
+  await message(page, text, 'waiting');
 
   await page.context().setOffline(false);
   await message(page, text, 'sent');
@@ -176,7 +176,7 @@ test('the page recovers from a restart of the server',
     await page.getByText('Connection lost.').waitFor();
     await there.getByText('Connection lost.').waitFor();
     await write(page, early);
-    await message(page, early, 'failed');
+    await message(page, early, 'waiting');
 
   } finally {
     await run(dev, ['start']);

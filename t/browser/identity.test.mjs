@@ -143,7 +143,10 @@ test('a failed or waiting message is not sent as another user', { skip },
   const page = await tab(alice, carol);
   const [failed, next] = [words('failed'), words('next')];
 
-  await page.route('**/api/v1/message/', (route) => route.abort());
+  await page.route('**/api/v1/message/', (route) => route.fulfill({
+    status: 400,
+    json: { body: ['Not now.'] },
+  }));
   await write(page, failed);
 
   const item = await message(page, failed, 'failed');
@@ -169,7 +172,7 @@ test('a waiting message is not sent as another user after a reconnect',
 
   await page.context().setOffline(true);
   await write(page, text);
-  await message(page, text, 'failed');
+  await message(page, text, 'waiting');
   await page.fill('#text', 'a draft');
   await page.fill('#search', 'ca');
   await become(page, bob);
