@@ -67,7 +67,7 @@ int                           port;
 uint32_t                      npeople, nsockets, senders;
 
 uint32_t                      opened, closed, faults;
-uint64_t                      frames, sent, errors, lost, doubled;
+uint64_t                      frames, others, sent, errors, lost, doubled;
 uint64_t                      messages, notified;
 times_t                       answer_ms, notify_ms, fetch_ms;
 
@@ -314,11 +314,11 @@ load_report(void)
     double  s = (double) (ended - begun) / SEC;
 
     printf("{\"sockets\":%u,\"opened\":%u,\"closed_by_server\":%u,"
-           "\"frames\":%lu,\"messages\":%lu,\"notified\":%lu,\"sent\":%lu,"
-           "\"errors\":%lu,\"lost\":%lu,\"doubled\":%lu,\"seconds\":%.3f,"
-           "\"rate\":%.1f",
-           nsockets, opened, closed, frames, messages, notified, sent, errors,
-           lost, doubled, s, s > 0 ? answer_ms.n / s : 0);
+           "\"frames\":%lu,\"others\":%lu,\"messages\":%lu,"
+           "\"notified\":%lu,\"sent\":%lu,\"errors\":%lu,"
+           "\"lost\":%lu,\"doubled\":%lu,\"seconds\":%.3f,\"rate\":%.1f",
+           nsockets, opened, closed, frames, others, messages, notified, sent,
+           errors, lost, doubled, s, s > 0 ? answer_ms.n / s : 0);
 
     times_print("answer_ms", &answer_ms);
     times_print("notify_ms", &notify_ms);

@@ -113,7 +113,7 @@ extern int                   port;
 extern uint32_t              npeople, nsockets, senders;
 
 extern uint32_t              opened, closed, faults;
-extern uint64_t              frames, sent, errors, lost, doubled;
+extern uint64_t              frames, others, sent, errors, lost, doubled;
 extern uint64_t              messages, notified;  /* of the tally */
 extern times_t               answer_ms, notify_ms, fetch_ms;
 

@@ -16,6 +16,7 @@ static void conn_ask(conn_t *c, const char *fmt, ...)
 static void conn_answer(conn_t *c, int status, const char *body);
 
 static char *socket_input(conn_t *c, char *p, char *last);
+static int socket_announces(const char *p, size_t len);
 static void socket_pong(conn_t *c, char *p, size_t len);
 static char *http_input(conn_t *c, char *p, char *last);
 
@@ -272,7 +273,10 @@ socket_input(conn_t *c, char *p, char *last)
         if ((u[0] & 0x0f) == 0x1) {
             frames++;
 
-            if (senders) {
+            if (!socket_announces(p + head, len)) {
+                others++;
+
+            } else if (senders) {
                 message_notified(c - sockets, p + head);
 
             } else {
@@ -287,6 +291,19 @@ socket_input(conn_t *c, char *p, char *last)
     }
 
     return p;
+}
+
+
+/* texts of /ws and events of /events: only messages are counted */
+
+static int
+socket_announces(const char *p, size_t len)
+{
+    static const char  typed[] = "{\"type\":";
+    static const char  message[] = "{\"type\":\"message\"";
+
+    return len < sizeof(typed) || memcmp(p, typed, sizeof(typed) - 1) != 0
+           || memcmp(p, message, sizeof(message) - 1) == 0;
 }
 
 

@@ -18,8 +18,8 @@ use List::Util qw(shuffle);
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(by_id chatload chatload_args checked forget inboxes
-                 insert listening pages requests sends sqlload statement wrk
-                 wrk_one yard_sql);
+                 insert listening pages requests sends sqlload statement
+                 typing wrk wrk_one yard_sql);
 
 our $seconds = 4;           # of each measurement
 
@@ -44,6 +44,15 @@ sub sends {
         my $i = $_;
         map { [ POST => '/api/v1/message/', token($i),
                 "{\"recipient\":\"user$_\",\"body\":\"" . 'x' x 64 . '"}' ] }
+            grep { $_ != $i } 1 .. $PEOPLE;
+    } 1 .. $PEOPLE);
+}
+
+
+sub typing {
+    return requests(map {
+        my $i = $_;
+        map { [ POST => "/api/v1/conversation/user$_/typing/", token($i) ] }
             grep { $_ != $i } 1 .. $PEOPLE;
     } 1 .. $PEOPLE);
 }
@@ -209,18 +218,19 @@ sub checked {
 }
 
 
-# listening CODE, SITE, EACH: runs code that sends messages with wrk while each
-# user has EACH sockets.  Adds to its result: {stored}, the messages in the
+# listening CODE, SITE, EACH, URI: runs code that sends messages with wrk while
+# each user has EACH sockets.  Adds to its result: {stored}, the messages in the
 # database, {notifications}, of which each socket of both users should have
 # received one, and {missing}, those that have not arrived after $late seconds.
 
 sub listening {
-    my ($run, $site, $each) = @_;
+    my ($run, $site, $each, $uri) = @_;
     $site //= 'usual';
     $each //= 1;
+    $uri //= '/ws';
 
     my $sockets = $each * $PEOPLE;
-    my @load = chatload_args($site, '-R', '-n', $sockets, '-w',
+    my @load = chatload_args($site, '-R', '-n', $sockets, '-u', $uri, '-w',
                              $seconds + 60);
     my $database = $site{$site}{database};
     my $last = sql($database, 'SELECT COALESCE(MAX(id), 0)

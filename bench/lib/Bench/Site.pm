@@ -16,8 +16,8 @@ use HTTP::Tiny;
 use IO::Socket::INET;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(%site address configuration connect_to get memory message_of
-                 plain send_one start stop);
+our @EXPORT = qw(%site address configuration connect_to edit get memory
+                 message_of plain remove send_one start stop);
 
 # "cold" has a zone that is too small for the requested messages, "grown" a
 # large database, "many" also a zone with room for the sessions of its users,
@@ -57,7 +57,8 @@ sub configuration {
          [ qr/access_log .*;/,
            "access_log $dir/access.log combined buffer=64k flush=1s;" ],
          [ qr/location = \/ws \{/,
-           "${returns}location = /bare {
+           "${returns}location = /return/none { return 204; }
+            location = /bare {
                 nchan_subscriber                websocket;
                 nchan_channel_group             chat;
                 nchan_channel_id                \$cookie_sessionid;
@@ -162,6 +163,29 @@ sub send_one {
     die "send: $r->{status} $r->{content}\n" if $r->{status} != 201;
 
     return decode($r->{content})->{id};
+}
+
+
+sub edit {
+    my ($id, $person) = @_;
+    change('PATCH', $id, $person, '{"body":"' . 'y' x 64 . '"}', 200);
+}
+
+
+sub remove {
+    my ($id, $person) = @_;
+    change('DELETE', $id, $person, '', 204);
+}
+
+
+sub change {
+    my ($method, $id, $person, $content, $status) = @_;
+
+    my $r = $http->request($method, address('usual') . "/api/v1/message/$id/",
+        { headers => { 'Content-Type' => 'application/json',
+                       Cookie => 'sessionid=' . token($person) },
+          content => $content });
+    die "$method: $r->{status} $r->{content}\n" if $r->{status} != $status;
 }
 
 
