@@ -1,4 +1,4 @@
--- The tables of ngx_chat, version 7, for MariaDB 10.6 and MySQL 8.0 or later.
+-- The tables of ngx_chat, version 8, for MariaDB 10.6 and MySQL 8.0 or later.
 -- "chatctl db init" loads this file into an empty database.  The numbered
 -- files in sql/migrations/ upgrade existing tables.
 --
@@ -14,7 +14,7 @@ CREATE TABLE chat_schema (
     version       INT UNSIGNED NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB;
 
-INSERT INTO chat_schema (version) VALUES (7);
+INSERT INTO chat_schema (version) VALUES (8);
 
 
 -- Users.  Names are compared without case, but with accents: the generated
@@ -85,7 +85,7 @@ CREATE TABLE chat_session (
     agent         VARCHAR(255) CHARACTER SET utf8mb4
                   COLLATE utf8mb4_bin NULL,
 
-    UNIQUE KEY id (id),
+    UNIQUE KEY session (id),
     KEY expires (expires_at),
     KEY user (user_id, id),
     CONSTRAINT chat_session_user FOREIGN KEY (user_id)
@@ -103,6 +103,9 @@ CREATE TABLE chat_session (
 -- kind 1: a change of the message target_id, from its sender to its recipient.
 -- kind 2: a deleted message, which keeps its client_id, or a change that is
 -- followed by another one.
+--
+-- files: the files of a message as a JSON array, in which "url" is relative to the
+-- API; NULL: none.  Files do not change, so lists need not read chat_file.
 --
 -- Each list reads one kind of an index, so rows of other kinds cost it nothing.
 -- docs/design/changes.md describes the changes.
@@ -126,6 +129,8 @@ CREATE TABLE chat_message (
     reply_to      BIGINT UNSIGNED NULL,
     edited_at     DATETIME(6) NULL,
     sent_hash     BINARY(32) NULL,
+    files         TEXT CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_bin NULL,
 
     UNIQUE KEY client_id (sender_id, client_id),
     KEY pair (lo_id, hi_id, kind, id),
@@ -190,6 +195,36 @@ CREATE TABLE chat_block (
     CONSTRAINT chat_block_blocked FOREIGN KEY (blocked_id)
         REFERENCES chat_user (id) ON DELETE CASCADE
 ) ENGINE=InnoDB;
+
+
+-- Uploaded files.  The contents are below the directory of "chat_files"; the token
+-- is the name.
+--
+-- state 0: not sent.  state 1: sent with message_id.  state 2: the message is
+-- deleted, and the contents must be removed.  state 3: they are removed; for a
+-- day after the upload, the row still counts in the quota of the owner.
+
+CREATE TABLE chat_file (
+    token         CHAR(32) CHARACTER SET ascii
+                  COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    owner_id      INT UNSIGNED NULL,
+    state         TINYINT UNSIGNED NOT NULL DEFAULT 0,
+    message_id    BIGINT UNSIGNED NULL,
+    created_at    DATETIME(6) NOT NULL,
+    size          BIGINT UNSIGNED NOT NULL,
+    type          VARCHAR(127) CHARACTER SET ascii
+                  COLLATE ascii_bin NOT NULL,
+    name          VARCHAR(255) CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_bin NOT NULL,
+    width         INT UNSIGNED NULL,
+    height        INT UNSIGNED NULL,
+
+    KEY owner (owner_id, created_at, size),
+    KEY message (message_id),
+    KEY state (state, created_at),
+    CONSTRAINT chat_file_owner FOREIGN KEY (owner_id)
+        REFERENCES chat_user (id) ON DELETE SET NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 
 -- Transactions that store messages or changes.  Each changes the row of its slot, at

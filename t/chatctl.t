@@ -57,11 +57,11 @@ fails(1, qr/no ngx_chat tables; run "chatctl db init"/, '', 'db check',
       'check without tables');
 fails(1, qr/run "chatctl db init"/, '', 'db migrate',
       'migrate without tables');
-is(run('', 'db init'), "Schema version 7.\n", 'init');
-fails(1, qr/already has 7 tables/, '', 'db init', 'init twice');
-is(run('', 'db migrate'), "Schema version 7, up to date.\n",
+is(run('', 'db init'), "Schema version 8.\n", 'init');
+fails(1, qr/already has 8 tables/, '', 'db init', 'init twice');
+is(run('', 'db migrate'), "Schema version 8, up to date.\n",
    'nothing to migrate');
-like(run('', 'db check'), qr/^ok   schema version 7$/m, 'check');
+like(run('', 'db check'), qr/^ok   schema version 8$/m, 'check');
 
 
 # migration from version 1 results in the current schema
@@ -70,7 +70,7 @@ like(run('', 'db check'), qr/^ok   schema version 7$/m, 'check');
     my $shape = sub {
         my $text = sql($db, join ';', map { "SHOW CREATE TABLE $_" } qw(
             chat_schema chat_user chat_session chat_message chat_conversation
-            chat_writing chat_block));
+            chat_writing chat_block chat_file));
         $text =~ s/ AUTO_INCREMENT=\d+//g;
         return $text;
     };
@@ -100,7 +100,8 @@ like(run('', 'db check'), qr/^ok   schema version 7$/m, 'check');
        . "Applying 0004-safer-accounts.sql\n"
        . "Applying 0005-list-sessions.sql\n"
        . "Applying 0006-changes.sql\n"
-       . "Applying 0007-blocks.sql\n",
+       . "Applying 0007-blocks.sql\n"
+       . "Applying 0008-files.sql\n",
        'migrate from version 1');
     is($shape->(), $wanted, 'tables are those of schema.sql');
     is(sql($db, 'SELECT GROUP_CONCAT(id ORDER BY id) FROM chat_user
@@ -171,10 +172,10 @@ sql($db, 'UPDATE chat_schema SET version = 1');
     is(sql($db, 'SELECT version FROM chat_schema'), "5\n", 'new version');
 }
 
-sql($db, 'UPDATE chat_schema SET version = 8');
-fails(1, qr/^BAD  schema version 8, should be 7/m, '', 'db check',
+sql($db, 'UPDATE chat_schema SET version = 9');
+fails(1, qr/^BAD  schema version 9, should be 8/m, '', 'db check',
       'check reports another version');
-sql($db, 'DROP TABLE m; UPDATE chat_schema SET version = 7');
+sql($db, 'DROP TABLE m; UPDATE chat_schema SET version = 8');
 
 
 # users

@@ -10,11 +10,20 @@ use Test::Nginx::Socket 'no_plan';
 use Chat;
 
 our @Migrations = map { dirname(__FILE__) . "/../sql/migrations/$_" }
-                      '0006-changes.sql', '0007-blocks.sql';
+                      '0006-changes.sql', '0007-blocks.sql',
+                      '0008-files.sql';
 
-# go_back: gives the tables the form of version 5; go_back_to_6: of version 6
+# go_back: gives the tables the form of version 5; go_back_to_N: of version N
+
+sub go_back_to_7 {
+    sql('DROP TABLE chat_file');
+    sql('ALTER TABLE chat_message DROP COLUMN files');
+    sql('ALTER TABLE chat_session RENAME INDEX session TO id');
+    sql('UPDATE chat_schema SET version = 7');
+}
 
 sub go_back_to_6 {
+    go_back_to_7();
     sql('DROP TABLE chat_block');
     sql('ALTER TABLE chat_conversation DROP COLUMN blocks');
     sql('ALTER TABLE chat_session RENAME INDEX expires TO expires_at');
@@ -220,7 +229,7 @@ my $pid = fork // die "fork: $!\n";
 if ($pid == 0) {
     my $db = connect_db();
 
-    for my $n (0, 1) {
+    for my $n (0 .. 2) {
         $db->do($_) for statements($Migrations[$n]);
         $db->do('UPDATE chat_schema SET version = ' . (6 + $n));
     }

@@ -613,7 +613,7 @@ ngx_int_t ngx_chat_query_reached(ngx_chat_db_result_t *res);
  * release to the current one, so that the tables are upgraded while the site is
  * in use.
  */
-#define NGX_CHAT_SCHEMA_VERSION   7
+#define NGX_CHAT_SCHEMA_VERSION   8
 #define NGX_CHAT_SCHEMA_PREVIOUS  5
 
 /* the version that added changes of messages */
@@ -621,6 +621,9 @@ ngx_int_t ngx_chat_query_reached(ngx_chat_db_result_t *res);
 
 /* the version that added blocks */
 #define NGX_CHAT_SCHEMA_BLOCKS    7
+
+/* the version that added files */
+#define NGX_CHAT_SCHEMA_FILES     8
 
 
 /*
