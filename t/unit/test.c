@@ -30,6 +30,7 @@ main(int argc, char *argv[])
     test_unicode();
     test_sql();
     test_redis();
+    test_image();
 
     printf("1..%u\n", (unsigned) test_count);
 

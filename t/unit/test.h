@@ -53,6 +53,7 @@ void test_text(void);
 void test_unicode(void);
 void test_sql(void);
 void test_redis(void);
+void test_image(void);
 
 
 /* prints results of the module for each line of standard input */

@@ -39,6 +39,7 @@ sub compile {
                        qw(core/ngx_chat_form core/ngx_chat_string
                           core/ngx_chat_unicode
                           core/ngx_chat_json core/ngx_chat_json_message
+                          core/ngx_chat_image
                           push/ngx_chat_redis_text push/ngx_chat_resp
                           query/ngx_chat_query_builder
                           query/ngx_chat_query_plain));
