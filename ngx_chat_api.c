@@ -25,6 +25,8 @@ static ngx_int_t ngx_chat_api_match(const ngx_chat_endpoint_t *e,
     ngx_str_t *path, ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_api_match_id(const ngx_chat_endpoint_t *e,
     ngx_str_t *item, ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_api_match_file(ngx_str_t *item,
+    ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_api_match_name(const ngx_chat_endpoint_t *e,
     ngx_str_t *item, ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_api_location(ngx_http_request_t *r,
@@ -95,6 +97,20 @@ static const ngx_chat_endpoint_t  ngx_chat_api_routes[] = {
       .title = "Block Instance",
       .put = ngx_chat_block_add,
       .delete = ngx_chat_block_remove },
+
+    { .path = ngx_string("file/"),
+      .request = NGX_CHAT_REQUEST_FILES,
+      .title = "File List",
+      .upload = 1,
+      .files = 1,
+      .post = ngx_chat_file_create },
+
+    { .path = ngx_string("file/"),
+      .kind = NGX_CHAT_PATH_FILE,
+      .request = NGX_CHAT_REQUEST_FILE,
+      .title = "File Instance",
+      .files = 1,
+      .get = ngx_chat_file_get },
 
     { .path = ngx_string("session/"),
       .request = NGX_CHAT_REQUEST_SESSION,
@@ -311,11 +327,16 @@ ngx_chat_api_first(ngx_http_request_t *r, const ngx_chat_endpoint_t *e)
 static const ngx_chat_endpoint_t *
 ngx_chat_api_route(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
+    size_t                      len;
     ngx_str_t                   path;
+    ngx_chat_loc_conf_t        *chlcf;
     ngx_http_core_loc_conf_t   *clcf;
     const ngx_chat_endpoint_t  *e;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    len = clcf->name.len - (chlcf->files.len ? sizeof("file/") - 1 : 0);
 
     /* "rewrite ... break" may have changed the prefix */
 
@@ -325,10 +346,15 @@ ngx_chat_api_route(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NULL;
     }
 
-    path.data = r->uri.data + clcf->name.len;
-    path.len = r->uri.len - clcf->name.len;
+    path.data = r->uri.data + len;
+    path.len = r->uri.len - len;
 
     for (e = ngx_chat_api_routes; e->title; e++) {
+
+        if (e->files && chlcf->files.len == 0) {
+            continue;
+        }
+
         if (ngx_chat_api_match(e, &path, ctx) == NGX_OK) {
             return e;
         }
@@ -361,9 +387,33 @@ ngx_chat_api_match(const ngx_chat_endpoint_t *e, ngx_str_t *path,
     item.data = path->data + e->path.len;
     item.len = path->len - e->path.len;
 
-    return (e->kind == NGX_CHAT_PATH_ID) ? ngx_chat_api_match_id(e, &item, ctx)
-                                         : ngx_chat_api_match_name(e, &item,
-                                                                   ctx);
+    switch (e->kind) {
+
+    case NGX_CHAT_PATH_ID:
+        return ngx_chat_api_match_id(e, &item, ctx);
+
+    case NGX_CHAT_PATH_FILE:
+        return ngx_chat_api_match_file(&item, ctx);
+
+    default:
+        return ngx_chat_api_match_name(e, &item, ctx);
+    }
+}
+
+
+/* the name after the token is for the client, and may be any */
+
+static ngx_int_t
+ngx_chat_api_match_file(ngx_str_t *item, ngx_chat_ctx_t *ctx)
+{
+    u_char  *p;
+
+    p = ngx_strlchr(item->data, item->data + item->len, '/');
+
+    ctx->name.data = item->data;
+    ctx->name.len = p ? (size_t) (p - item->data) : item->len;
+
+    return NGX_OK;
 }
 
 

@@ -11,6 +11,8 @@
 #include "src/http/ngx_chat_conf.h"
 #include "src/http/ngx_chat_http.h"
 #include "src/http/ngx_chat_auth.h"
+#include "src/http/ngx_chat_sweep.h"
+#include "src/http/ngx_chat_upload.h"
 #include "src/push/ngx_chat_auth_subscribe.h"
 #include "src/push/ngx_chat_notify.h"
 #include "src/push/ngx_chat_publish.h"
@@ -20,8 +22,6 @@
 
 static ngx_int_t ngx_chat_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_chat_postconfiguration_handlers(ngx_conf_t *cf);
-static ngx_int_t ngx_chat_postconfiguration_replica(ngx_conf_t *cf,
-    ngx_chat_main_conf_t *chmcf);
 static ngx_int_t ngx_chat_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_chat_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_chat_init_process_db(ngx_cycle_t *cycle,
@@ -196,6 +196,34 @@ static ngx_command_t  ngx_chat_commands[] = {
       offsetof(ngx_chat_loc_conf_t, change_window),
       &ngx_chat_positive_post },
 
+    { ngx_string("chat_files"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      ngx_chat_conf_files,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      &ngx_chat_api_post },
+
+    { ngx_string("chat_max_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_chat_loc_conf_t, max_file),
+      &ngx_chat_positive_post },
+
+    { ngx_string("chat_file_quota"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_chat_conf_file_quota,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_chat_loc_conf_t, file_quota),
+      &ngx_chat_positive_post },
+
+    { ngx_string("chat_file_min_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_chat_loc_conf_t, file_rate),
+      NULL },
+
     { ngx_string("chat_session_lifetime"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
@@ -321,6 +349,7 @@ ngx_chat_create_main_conf(ngx_conf_t *cf)
     chmcf->db.timeout = NGX_CONF_UNSET_MSEC;
     chmcf->db.connect_timeout = NGX_CONF_UNSET_MSEC;
     chmcf->login_error_index = NGX_ERROR;
+    ngx_str_set(&chmcf->api_base, "/api/v1/");
 
     return chmcf;
 }
@@ -380,6 +409,7 @@ ngx_chat_create_loc_conf(ngx_conf_t *cf)
     chlcf->secure = NGX_CONF_UNSET_UINT;
     chlcf->origins = NGX_CONF_UNSET_PTR;
     chlcf->status = NGX_CONF_UNSET_UINT;
+    ngx_chat_conf_files_create(chlcf);
 
     return chlcf;
 }
@@ -435,6 +465,10 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_CHAT_SECURE_AUTO);
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
     ngx_conf_init_uint_value(conf->status, NGX_CHAT_STATUS_OFF);
+
+    if (ngx_chat_conf_files_merge(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     return ngx_chat_check_loc_conf(cf, conf);
 }
@@ -567,7 +601,7 @@ ngx_chat_postconfiguration(ngx_conf_t *cf)
     chmcf->db.thread_pool = chmcf->thread_pool;
 
     if (chmcf->replica.servers.nelts
-        && ngx_chat_postconfiguration_replica(cf, chmcf) != NGX_OK)
+        && ngx_chat_conf_db_replica_init(cf, chmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -611,45 +645,8 @@ ngx_chat_postconfiguration_handlers(ngx_conf_t *cf)
     }
 
     *h = ngx_chat_status_log_handler;
+    ngx_chat_upload_filter_init();
     ngx_chat_stream_filter_init();
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_chat_postconfiguration_replica(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
-{
-    ngx_uint_t             i;
-    ngx_array_t            servers;
-    ngx_chat_db_server_t  *primary, *replica;
-
-    if (chmcf->zone == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"chat_db_replica\" requires \"chat_zone\"");
-        return NGX_ERROR;
-    }
-
-    servers = chmcf->replica.servers;
-
-    primary = chmcf->db.servers.elts;
-    replica = servers.elts;
-
-    /* one of several servers may be a replica until a failover */
-
-    for (i = 0; chmcf->db.servers.nelts == 1 && i < servers.nelts; i++) {
-        if (replica[i].key == primary->key) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"%V\" is specified in both \"chat_db\" and "
-                          "\"chat_db_replica\"", &replica[i].name);
-            return NGX_ERROR;
-        }
-    }
-
-    /* all other parameters are those of chat_db */
-
-    chmcf->replica = chmcf->db;
-    chmcf->replica.servers = servers;
 
     return NGX_OK;
 }
@@ -733,6 +730,10 @@ ngx_chat_init_process(ngx_cycle_t *cycle)
     }
 
     chmcf->worker = worker;
+
+    if (ngx_chat_sweep_create(cycle, chmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 

@@ -8,7 +8,9 @@ GRANT SELECT, UPDATE (password, last_seen_at, session_floor) ON chat.chat_user
 GRANT SELECT, INSERT, UPDATE (last_seen_at), DELETE ON chat.chat_session
     TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE (body, kind, change_id, reply_to, edited_at,
-    sent_hash) ON chat.chat_message TO 'chat'@'localhost';
+    sent_hash, files) ON chat.chat_message TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON chat.chat_conversation TO 'chat'@'localhost';
 GRANT SELECT, INSERT, DELETE ON chat.chat_block TO 'chat'@'localhost';
+GRANT SELECT, INSERT, UPDATE (state, message_id, name), DELETE
+    ON chat.chat_file TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE ON chat.chat_writing TO 'chat'@'localhost';

@@ -8,6 +8,7 @@
 use Test::Nginx::Socket 'no_plan';
 use Time::HiRes qw(time);
 use Chat;
+use Chat::Files;
 use Chat::Wire;
 
 # part of a message of u1 to u2
@@ -305,6 +306,37 @@ row(DELETE => '/api/v1/block/u1/',
       sender => '400', bearer => '400' });
 is(scalar sql('SELECT COUNT(*) FROM chat_block'), 2,
    'blocks of other users remain');
+is(exits(), '', 'no worker has died');
+
+
+=== a file is for the two people of its message
+--- given
+prepare();
+--- change
+with_files();
+--- then
+my ($file, $unsent) = map { uploaded('u1', 'x', $Secret) } 1, 2;
+send_files('u1', 'u2', $file);
+log_out();
+
+row(GET => "/api/v1/file/$file/x",
+    { in => '200', out => '403 denied', foreign => '200',
+      third => '404 unknown', 'third bearer' => '404 unknown' });
+row(GET => "/api/v1/file/$unsent/x",
+    { in => '404 unknown', out => '403 denied', foreign => '200',
+      sender => '200', bearer => '200' });
+row(POST => '/api/v1/message/',
+    { in => '400', out => '403 denied', foreign => '403 foreign',
+      sender => '201' },
+    json => qq({"recipient":"u2","files":["$unsent"]}));
+row(POST => '/api/v1/file/?name=x',
+    { in => '201', out => '403 denied', foreign => '403 foreign' },
+    json => '{}');
+
+my $id = sql('SELECT MIN(message_id) FROM chat_file');
+is(api('u1', DELETE => "/api/v1/message/$id/")->code, 204, 'it is deleted');
+row(GET => "/api/v1/file/$file/x",
+    { in => '404 unknown', out => '403 denied', foreign => '404 unknown' });
 is(exits(), '', 'no worker has died');
 
 

@@ -8,6 +8,7 @@
 use File::Temp qw(tempdir);
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Files;
 use Chat::OpenAPI qw(operations description);
 use Chat::Proxy;
 
@@ -26,6 +27,7 @@ our %Json = (
     '/api/v1/session/'  => { username => 'u1', password => $Chat::Password },
     '/api/v1/password/' => { old_password => $Chat::Password,
                              new_password => $Chat::Password },
+    '/api/v1/file/'     => { body => 'of the file' },
     '/login/'           => { username => 'u1', password => $Chat::Password },
 );
 
@@ -45,10 +47,23 @@ sub perform {
     my ($method, $path) = @$op;
     my $json = $method =~ /^(POST|PATCH)$/ ? $Json{$path} : undef;
 
-    $path =~ s/\{id\}/1/;
-    $path =~ s/\{name\}/u2/;
+    $path = path($path);
+    $path .= '?name=a' if $path eq '/api/v1/file/' && !length($query // '');
 
     return api($who, $method => $path . ($query // ''), $json, @headers);
+}
+
+# path PATTERN: returns a path
+
+sub path {
+    my ($path) = @_;
+
+    $path =~ s/\{id\}/1/;
+    $path =~ s/\{file\}/'0' x 32/e;
+    $path =~ s/\{filename\}/a/;
+    $path =~ s/\{name\}/u2/;
+
+    return $path;
 }
 
 # codes_are EXPECTED, USER, OPERATIONS: compares the status of each operation
@@ -90,11 +105,19 @@ sub refusing {
     die $fault if length $fault;
 }
 
-# with_body: returns the operations with a request body
+# with_body: returns the operations with a request body that has fields
 
 sub with_body {
-    return grep { $_->[2]{requestBody} } operations();
+    return grep { $_->[2]{requestBody} && $_->[1] ne '/api/v1/file/' }
+                operations();
 }
+
+# all paths exist
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(change => 'with_files();' . ($block->change // ''));
+});
 
 run_tests();
 
@@ -183,7 +206,7 @@ s/(chat_login  page=.*\n)/$1client_max_body_size 64k;\n/ or die;
 --- then
 for my $op (with_body()) {
     my ($method, $path) = @$op;
-    my $url = $path =~ s/\{name\}/u2/r =~ s/\{id\}/1/r;
+    my $url = path($path);
 
     my %bodies = (413 => ['application/json', ' ' x 66000],
                   415 => ['text/plain', 'x'],
@@ -242,6 +265,13 @@ refusing([qw(chat_session chat_user chat_message)], sub {
                                ours(qr{^/(api/v1/session|login)/})]);
     codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS' }
                                ours(qr{^/logout/})]);
+});
+
+sql("INSERT INTO chat_file (token, owner_id, created_at, size, type, name)
+     VALUES (REPEAT('0', 32), 1, UTC_TIMESTAMP(6), 1, 'a/b', 'a')");
+refusing(['chat_file'], sub {
+    codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS' }
+                               ours(qr{^/api/v1/file/})]);
 });
 
 is(api('u1', PUT => '/api/v1/block/u2/')->code, 204, 'blocked');

@@ -6,6 +6,7 @@
 
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Files;
 
 our $Database = $ENV{TEST_NGINX_CHAT_DB};
 our $Account = "'chat'\@'localhost'";
@@ -68,6 +69,28 @@ sub clause {
 
 my $Round = 0;
 
+# files: the same for files
+
+sub files {
+    my @failed;
+
+    my $token = eval { uploaded('u1', 'x') } // return 'upload';
+    my $message = eval { send_files('u1', 'u2', $token) } // return 'send files';
+
+    push @failed, 'download'
+        if api('u2', GET => "/api/v1/file/$token/")->code != 200;
+
+    sql('UPDATE chat_file SET created_at = created_at - INTERVAL 2 DAY');
+
+    push @failed, 'delete files'
+        if api('u1', DELETE => "/api/v1/message/$message->{id}/")->code != 204;
+
+    wait_until(sub { !sql('SELECT COUNT(*) FROM chat_file') }, 2)
+        or push @failed, 'removal of files';
+
+    return @failed;
+}
+
 sub use_all {
     my @failed;
 
@@ -109,6 +132,7 @@ sub use_all {
     $step->('reply', 201, 'u1', POST => '/api/v1/message/',
             { recipient => 'u2', body => 'x', reply_to => 1 });
     $step->('delete', 204, 'u2', DELETE => '/api/v1/message/1/');
+    push @failed, files();
     $step->('people', 200, 'u1', GET => '/api/v1/user/');
     $step->('search', 200, 'u1', GET => '/api/v1/user/?search=u');
     $step->('inbox', 200, 'u1', GET => '/api/v1/conversation/');
@@ -171,6 +195,7 @@ chat_db_connections 1;
 --- change
 # without a cache, every operation queries the database
 s/^\s*chat_(?:zone|publish|subscriber) [^;]*;//mg or die;
+with_files();
 --- timeout: 200
 --- then
 # the rights for chat_hosts are tested below

@@ -110,7 +110,7 @@ ngx_chat_conversation_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         ngx_chat_json_key(json, "unread");
         ngx_chat_json_number(json, last->unread);
         ngx_chat_json_key(json, "last_message");
-        ngx_chat_json_message(json, &last->last);
+        ngx_chat_json_message(json, &last->last, ngx_chat_http_base(r));
         ngx_chat_json_key(json, "read_id");
         ngx_chat_json_number(json, last->read_id);
         ngx_chat_json_key(json, "peer_read_id");

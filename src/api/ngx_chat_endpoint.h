@@ -38,6 +38,12 @@ ngx_int_t ngx_chat_message_one(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 ngx_int_t ngx_chat_message_length(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_str_t *body);
 
+/*
+ * Returns true if a text is missing or blank, and sets it to "": allowed for a
+ * message with files.
+ */
+ngx_uint_t ngx_chat_message_blank(ngx_chat_field_t *body);
+
 /* returns the time of some seconds ago; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_chat_message_time(ngx_http_request_t *r, time_t ago,
     ngx_str_t *timestamp);
@@ -93,6 +99,31 @@ ngx_int_t ngx_chat_block_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
  */
 ngx_int_t ngx_chat_block_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     uint32_t peer_id, ngx_chat_query_block_t *op, ngx_chat_step_pt next);
+
+
+/* first steps of file/; "create" runs before the body is read */
+
+ngx_int_t ngx_chat_file_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_file_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+
+
+/*
+ * The field "files" of a message: a list of tokens, which may be empty.
+ * Returns NGX_OK, NGX_DECLINED if it is invalid, or NGX_ERROR.
+ */
+ngx_int_t ngx_chat_message_files(ngx_pool_t *pool, ngx_chat_field_t *field,
+    ngx_str_t **tokens, ngx_uint_t *n);
+
+/*
+ * Writes the column "files" of these tokens from their rows, in any order.
+ * Returns NGX_OK, NGX_DECLINED if there is no row of one, or NGX_ERROR.
+ */
+ngx_int_t ngx_chat_message_files_store(ngx_pool_t *pool, ngx_str_t *tokens,
+    ngx_uint_t n, ngx_array_t *rows, ngx_str_t *files);
+
+/* returns true if the column "files" has these tokens, in this order */
+ngx_uint_t ngx_chat_message_files_same(ngx_str_t *files, ngx_str_t *tokens,
+    ngx_uint_t n);
 
 
 /* first steps of user/ */

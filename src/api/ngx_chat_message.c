@@ -74,8 +74,8 @@ static ngx_int_t ngx_chat_message_list_horizon(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static void ngx_chat_message_cursor(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_chat_json_t *json, u_char *buf);
-static void ngx_chat_message_results(ngx_chat_json_t *json,
-    ngx_array_t *messages);
+static void ngx_chat_message_results(ngx_http_request_t *r,
+    ngx_chat_json_t *json, ngx_array_t *messages);
 
 
 /*
@@ -484,7 +484,7 @@ ngx_chat_message_list_page(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ngx_chat_message_results(json, list->op.messages);
+    ngx_chat_message_results(r, json, list->op.messages);
     ngx_chat_json_end(json);
 
     return ngx_chat_response_json(r, ctx, NGX_HTTP_OK, json);
@@ -550,7 +550,7 @@ ngx_chat_message_list_keyset(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     ngx_chat_json_object(json);
-    ngx_chat_message_results(json, list->op.messages);
+    ngx_chat_message_results(r, json, list->op.messages);
     ngx_chat_json_key(json, "has_more");
     ngx_chat_json_bool(json, list->op.has_more);
     ngx_chat_json_key(json, "cursor");
@@ -571,7 +571,7 @@ ngx_chat_message_list_search(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     json = ngx_chat_json_create(r->pool);
 
     ngx_chat_json_object(json);
-    ngx_chat_message_results(json, list->op.messages);
+    ngx_chat_message_results(r, json, list->op.messages);
     ngx_chat_json_key(json, "has_more");
     ngx_chat_json_bool(json, list->op.has_more);
     ngx_chat_json_key(json, "cursor");
@@ -648,7 +648,8 @@ ngx_chat_message_cursor(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
 
 static void
-ngx_chat_message_results(ngx_chat_json_t *json, ngx_array_t *messages)
+ngx_chat_message_results(ngx_http_request_t *r, ngx_chat_json_t *json,
+    ngx_array_t *messages)
 {
     ngx_uint_t           i;
     ngx_chat_message_t  *message;
@@ -661,10 +662,12 @@ ngx_chat_message_results(ngx_chat_json_t *json, ngx_array_t *messages)
 
         for (i = 0; i < messages->nelts; i++) {
             if (message[i].target_id) {
-                ngx_chat_json_change(json, &message[i]);
+                ngx_chat_json_change(json, &message[i],
+                                     ngx_chat_http_base(r));
 
             } else {
-                ngx_chat_json_message(json, &message[i]);
+                ngx_chat_json_message(json, &message[i],
+                                      ngx_chat_http_base(r));
             }
         }
     }

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "src/http/ngx_chat_step.h"
+#include "src/http/ngx_chat_sweep.h"
 #include "src/push/ngx_chat_notify.h"
 #include "src/api/ngx_chat_endpoint.h"
 
@@ -139,7 +140,13 @@ ngx_chat_message_change_check(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
                                    "Only the sender can change a message.");
     }
 
-    if (change->type == &ngx_chat_query_change_edit) {
+    if (change->type != &ngx_chat_query_change_edit) {
+
+        if (message->files.len) {
+            change->type = &ngx_chat_query_change_delete_files;
+        }
+
+    } else {
         rc = ngx_chat_message_change_text(r, ctx, &change->body, message);
         if (rc != NGX_OK) {
             return rc;
@@ -165,9 +172,11 @@ ngx_chat_message_change_text(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 {
     ngx_int_t  rc;
 
-    rc = ngx_chat_request_required(r, ctx, body, 1, 0);
-    if (rc != NGX_OK) {
-        return rc;
+    if (!message->files.len || !ngx_chat_message_blank(body)) {
+        rc = ngx_chat_request_required(r, ctx, body, 1, 0);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     rc = ngx_chat_message_length(r, ctx, &body->value);
@@ -326,7 +335,7 @@ ngx_chat_message_change_refused(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
                                   ngx_chat_message_change_blocked);
     }
 
-    if (change->type == &ngx_chat_query_change_delete
+    if (change->type != &ngx_chat_query_change_edit
         && change->op.job.repeated)
     {
         /* deleted by an earlier attempt, or another request of the sender */
@@ -373,8 +382,13 @@ ngx_chat_message_change_announce(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     notify = chlcf->publish.len ? ngx_chat_http_worker(r)->notify : NULL;
     message = &change->found.message;
 
-    if (change->type == &ngx_chat_query_change_delete) {
+    if (change->type != &ngx_chat_query_change_edit) {
         ngx_chat_message_change_deleted(r, notify, message);
+
+        if (message->files.len) {
+            ngx_chat_sweep_begin(ngx_chat_http_worker(r)->sweep);
+        }
+
         return NGX_HTTP_NO_CONTENT;
     }
 

@@ -25,13 +25,17 @@ typedef struct {
     ngx_chat_query_message_t   first;          /* query of the message with the
                                                   same client id */
     ngx_chat_query_block_t     block;          /* cause of a rejection */
+    ngx_chat_query_file_t      files;          /* query of the files */
     ngx_chat_user_t            recipient;
     uint64_t                   start;          /* ngx_chat_metrics_now() */
     unsigned                   reply:1;        /* to message.reply_to */
     unsigned                   again:1;        /* submitted twice */
+    unsigned                   missing:1;      /* a file was not found */
 } ngx_chat_message_send_t;
 
 
+static ngx_int_t ngx_chat_message_create_text(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx, ngx_chat_field_t *fields, ngx_uint_t nfiles);
 static ngx_int_t ngx_chat_message_create_client_id(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_chat_field_t *field, ngx_str_t *client_id);
 static ngx_int_t ngx_chat_message_create_store(ngx_http_request_t *r,
@@ -39,6 +43,12 @@ static ngx_int_t ngx_chat_message_create_store(ngx_http_request_t *r,
 static ngx_int_t ngx_chat_message_create_reply(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_message_create_rejected(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_message_create_files(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_message_create_found(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_message_create_no_file(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_message_create_submit(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
@@ -61,11 +71,11 @@ static ngx_int_t ngx_chat_message_create_repeated(ngx_http_request_t *r,
 /*
  * POST message/
  *
- *   create -> (recipient looked up) -> create_store -> create_stored
- *                                          |               ^
- *                                          +-> create_reply+
- *                                                |
- *                                                +--> create_rejected: 400
+ *   create -> (recipient looked up) -> create_store [-> create_reply]
+ *     [-> create_files -> create_found] -> create_stored
+ *
+ *   create_reply and create_found --no such message or file-->
+ *     create_rejected: 400, or create_compare
  *
  *   create_stored --stored--> create_notify: 201
  *       |
@@ -87,27 +97,17 @@ ngx_chat_message_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_int_t                 rc;
     ngx_chat_message_send_t  *send;
 
-    enum { RECIPIENT, BODY, CLIENT_ID, REPLY_TO };
+    enum { RECIPIENT, BODY, CLIENT_ID, REPLY_TO, FILES };
 
     ngx_chat_field_t  fields[] = {
         ngx_chat_field("recipient"),
         ngx_chat_field("body"),
         ngx_chat_field("client_id"),
-        ngx_chat_field("reply_to")
+        ngx_chat_field("reply_to"),
+        ngx_chat_field("files")
     };
 
-    rc = ngx_chat_request_fields(r, ctx, fields, 4);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rc = ngx_chat_request_required(r, ctx, fields, 2,
-                                   NGX_CHAT_REQUEST_FIELD_NAME(RECIPIENT));
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rc = ngx_chat_message_length(r, ctx, &fields[BODY].value);
+    rc = ngx_chat_request_fields(r, ctx, fields, 5);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -118,6 +118,19 @@ ngx_chat_message_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     ctx->data = send;
+
+    rc = ngx_chat_message_files(r->pool, &fields[FILES], &send->op.tokens,
+                                &send->op.nfiles);
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? ngx_chat_message_create_no_file(r, ctx)
+                                    : NGX_ERROR;
+    }
+
+    rc = ngx_chat_message_create_text(r, ctx, &fields[RECIPIENT],
+                                      send->op.nfiles);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     send->start = ngx_chat_metrics_now();
 
@@ -145,6 +158,30 @@ ngx_chat_message_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     return ngx_chat_user_find(r, ctx, &send->op.message.recipient, 1,
                               &send->recipient,
                               ngx_chat_message_create_store);
+}
+
+
+/* checks the recipient and the text, which is optional with files */
+
+static ngx_int_t
+ngx_chat_message_create_text(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_field_t *fields, ngx_uint_t nfiles)
+{
+    ngx_int_t          rc;
+    ngx_uint_t         n;
+    ngx_chat_field_t  *body;
+
+    body = &fields[1];
+
+    n = (nfiles && ngx_chat_message_blank(body)) ? 1 : 2;
+
+    rc = ngx_chat_request_required(r, ctx, fields, n,
+                                   NGX_CHAT_REQUEST_FIELD_NAME(0));
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_chat_message_length(r, ctx, &body->value);
 }
 
 
@@ -213,7 +250,7 @@ ngx_chat_message_create_store(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
                                    ngx_chat_message_create_reply);
     }
 
-    return ngx_chat_message_create_submit(r, ctx);
+    return ngx_chat_message_create_files(r, ctx);
 }
 
 
@@ -235,7 +272,7 @@ ngx_chat_message_create_reply(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
             || (target->sender_id == message->recipient_id
                 && target->recipient_id == message->sender_id)))
     {
-        return ngx_chat_message_create_submit(r, ctx);
+        return ngx_chat_message_create_files(r, ctx);
     }
 
     /* a repeated send succeeds, even if it replies to a deleted message */
@@ -255,8 +292,72 @@ ngx_chat_message_create_rejected(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (send->missing) {
+        return ngx_chat_message_create_no_file(r, ctx);
+    }
+
     return ngx_chat_response_invalid(r, ctx, "reply_to",
                                  "No such message in this conversation.");
+}
+
+
+/* looks up the files */
+
+static ngx_int_t
+ngx_chat_message_create_files(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_message_send_t  *send = ctx->data;
+
+    if (send->op.nfiles == 0) {
+        return ngx_chat_message_create_submit(r, ctx);
+    }
+
+    send->files.user_id = ctx->user.id;
+    send->files.tokens = send->op.tokens;
+    send->files.n = send->op.nfiles;
+
+    return ngx_chat_step_query(r, ctx, &send->files.job,
+                               &ngx_chat_query_file_find,
+                               ngx_chat_message_create_found);
+}
+
+
+static ngx_int_t
+ngx_chat_message_create_found(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_message_send_t  *send = ctx->data;
+
+    ngx_int_t  rc;
+
+    rc = NGX_DECLINED;
+
+    if (send->files.files) {
+        rc = ngx_chat_message_files_store(r->pool, send->op.tokens,
+                                          send->op.nfiles, send->files.files,
+                                          &send->op.message.files);
+    }
+
+    if (rc == NGX_OK) {
+        return ngx_chat_message_create_submit(r, ctx);
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    /* a repeated send succeeds, although its files are sent */
+
+    send->missing = 1;
+
+    return ngx_chat_message_create_find(r, ctx,
+                                        ngx_chat_message_create_rejected);
+}
+
+
+static ngx_int_t
+ngx_chat_message_create_no_file(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    return ngx_chat_response_invalid(r, ctx, "files", "No such file.");
 }
 
 
@@ -275,7 +376,9 @@ ngx_chat_message_create_submit(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ctx->step.submitted = send->again ? NULL
                                       : ngx_chat_message_create_submitted;
 
-    return ngx_chat_step_query(r, ctx, &send->op.job, &ngx_chat_query_send,
+    return ngx_chat_step_query(r, ctx, &send->op.job,
+                               send->op.nfiles ? &ngx_chat_query_send_files
+                                               : &ngx_chat_query_send,
                                ngx_chat_message_create_stored);
 }
 
@@ -359,7 +462,7 @@ ngx_chat_message_create_blocked(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     send->again = 1;
     ctx->push.notified = 0;
 
-    return ngx_chat_message_create_submit(r, ctx);
+    return ngx_chat_message_create_files(r, ctx);
 }
 
 
@@ -402,6 +505,8 @@ ngx_chat_message_create_compare(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     if (first->id == 0
         || first->recipient_id != message->recipient_id
         || first->reply_to != message->reply_to
+        || !ngx_chat_message_files_same(&first->files, send->op.tokens,
+                                        send->op.nfiles)
         || !same)
     {
         return ngx_chat_response_error(r, ctx, NGX_HTTP_CONFLICT,

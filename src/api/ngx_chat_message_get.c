@@ -92,7 +92,7 @@ ngx_chat_message_one(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
     json = ngx_chat_json_create(r->pool);
 
-    ngx_chat_json_message(json, message);
+    ngx_chat_json_message(json, message, ngx_chat_http_base(r));
 
     if (ngx_chat_json_done(json, &ctx->response.body) != NGX_OK) {
         return NGX_ERROR;
@@ -116,6 +116,35 @@ ngx_chat_message_cache(ngx_http_request_t *r)
     chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
 
     return chmcf->several ? NULL : ngx_chat_http_zone(r)->cache;
+}
+
+
+ngx_uint_t
+ngx_chat_message_blank(ngx_chat_field_t *body)
+{
+    ngx_str_t  value;
+
+    if (body->state == NGX_CHAT_FIELD_MISSING
+        || body->state == NGX_CHAT_FIELD_NULL)
+    {
+        ngx_str_set(&body->value, "");
+        return 1;
+    }
+
+    if (body->state != NGX_CHAT_FIELD_TEXT) {
+        return 0;
+    }
+
+    value = body->value;
+    ngx_chat_string_trim(&value);
+
+    if (value.len && !ngx_chat_unicode_blank(&value)) {
+        return 0;
+    }
+
+    ngx_str_set(&body->value, "");
+
+    return 1;
 }
 
 

@@ -185,6 +185,8 @@ static const char *const  ngx_chat_status_endpoints[] = {
     "conversation/NAME/typing/",
     "block/",
     "block/NAME/",
+    "file/",
+    "file/TOKEN/",
     "session/",
     "session/all/",
     "password/",

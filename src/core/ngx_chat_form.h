@@ -22,9 +22,10 @@
 typedef enum {
     NGX_CHAT_FIELD_MISSING = 0,
     NGX_CHAT_FIELD_NULL,                      /* JSON null */
-    NGX_CHAT_FIELD_INVALID,                   /* an object, an array, invalid
-                                                 UTF-8; true or false, with
-                                                 that word as value */
+    NGX_CHAT_FIELD_INVALID,                   /* an object or invalid UTF-8; an
+                                                 array, with its strings joined
+                                                 by commas as value; true or
+                                                 false, with that word */
     NGX_CHAT_FIELD_TEXT                       /* a string or a number */
 } ngx_chat_field_e;
 

@@ -39,6 +39,7 @@ typedef struct {
 
     ngx_chat_field_t        *field;           /* field of the last key; NULL:
                                                  not listed */
+    ngx_chat_field_t        *list;            /* field of an open array */
     ngx_uint_t               levels;          /* open objects and arrays */
     ngx_uint_t               nkeys;
     ngx_str_t                keys[NGX_CHAT_JSON_KEYS];
@@ -62,8 +63,6 @@ struct ngx_chat_json_s {
 };
 
 
-static ngx_int_t ngx_chat_json_surrogates(ngx_str_t *input, size_t *offset);
-static ngx_int_t ngx_chat_json_escape(u_char *p, u_char *last);
 static ngx_int_t ngx_chat_json_parse(ngx_chat_json_reader_t *reader,
     ngx_str_t *error);
 static const char *ngx_chat_json_reason(yajl_handle yajl);
@@ -82,6 +81,8 @@ static int ngx_chat_json_on_end(void *data);
 static ngx_chat_field_t *ngx_chat_json_value(ngx_chat_json_reader_t *reader,
     const char *type, ngx_chat_field_e state);
 static int ngx_chat_json_level(ngx_chat_json_reader_t *reader);
+static void ngx_chat_json_item(ngx_chat_json_reader_t *reader,
+    const void *data, size_t len);
 static void ngx_chat_json_keep(ngx_chat_json_reader_t *reader,
     ngx_str_t *value, const void *data, size_t len);
 
@@ -134,7 +135,7 @@ ngx_chat_json_fields(ngx_pool_t *pool, ngx_str_t *input,
         return NGX_DECLINED;
     }
 
-    if (ngx_chat_json_surrogates(input, &offset) != NGX_OK) {
+    if (ngx_chat_string_surrogates(input, &offset) != NGX_OK) {
         return ngx_chat_json_error(pool, error, "Lone surrogate", offset);
     }
 
@@ -154,66 +155,6 @@ ngx_chat_json_fields(ngx_pool_t *pool, ngx_str_t *input,
     }
 
     return rc;
-}
-
-
-/*
- * Returns NGX_ERROR and the offset of a lone surrogate.  Each backslash is
- * taken for the start of an escape; yajl rejects those outside of strings.
- */
-
-static ngx_int_t
-ngx_chat_json_surrogates(ngx_str_t *input, size_t *offset)
-{
-    u_char     *p, *last;
-    ngx_int_t   code;
-
-    p = input->data;
-    last = p + input->len;
-
-    for ( ;; ) {
-
-        p = ngx_strlchr(p, last, '\\');
-        if (p == NULL) {
-            return NGX_OK;
-        }
-
-        code = ngx_chat_json_escape(p, last);
-
-        if (code >= 0xd800 && code < 0xe000) {
-            *offset = p - input->data;
-
-            if (code >= 0xdc00) {
-                return NGX_ERROR;
-            }
-
-            p += 6;
-
-            code = ngx_chat_json_escape(p, last);
-
-            if (code < 0xdc00 || code >= 0xe000) {
-                return NGX_ERROR;
-            }
-
-            p += 6;
-            continue;
-        }
-
-        p += 2;
-    }
-}
-
-
-/* returns the value of \uXXXX at p, or NGX_ERROR */
-
-static ngx_int_t
-ngx_chat_json_escape(u_char *p, u_char *last)
-{
-    if (last - p < 6 || p[0] != '\\' || p[1] != 'u') {
-        return NGX_ERROR;
-    }
-
-    return ngx_hextoi(p + 2, 4);
 }
 
 
@@ -373,7 +314,13 @@ ngx_chat_json_on_number(void *data, const char *value, size_t len)
 static int
 ngx_chat_json_on_string(void *data, const u_char *value, size_t len)
 {
-    ngx_chat_field_t  *field;
+    ngx_chat_field_t        *field;
+    ngx_chat_json_reader_t  *reader = data;
+
+    if (reader->list != NULL && reader->levels == 2) {
+        ngx_chat_json_item(reader, value, len);
+        return 1;
+    }
 
     field = ngx_chat_json_value(data, "str", NGX_CHAT_FIELD_TEXT);
 
@@ -397,7 +344,16 @@ ngx_chat_json_on_object(void *data)
 static int
 ngx_chat_json_on_array(void *data)
 {
-    (void) ngx_chat_json_value(data, "list", NGX_CHAT_FIELD_INVALID);
+    ngx_chat_field_t        *field;
+    ngx_chat_json_reader_t  *reader = data;
+
+    field = ngx_chat_json_value(data, "list", NGX_CHAT_FIELD_INVALID);
+
+    if (field != NULL) {
+        reader->list = field;
+        field->value.data = ngx_chat_json_alloc(data, reader->input->len);
+        field->value.len = 0;
+    }
 
     return ngx_chat_json_level(data);
 }
@@ -408,7 +364,9 @@ ngx_chat_json_on_end(void *data)
 {
     ngx_chat_json_reader_t *reader = data;
 
-    reader->levels--;
+    if (--reader->levels == 1) {
+        reader->list = NULL;
+    }
 
     return 1;
 }
@@ -469,6 +427,10 @@ ngx_chat_json_value(ngx_chat_json_reader_t *reader, const char *type,
         reader->type = type;
     }
 
+    if (reader->list != NULL) {
+        ngx_chat_json_item(reader, ",", 1);
+    }
+
     if (reader->levels != 1 || reader->field == NULL) {
         return NULL;
     }
@@ -476,6 +438,32 @@ ngx_chat_json_value(ngx_chat_json_reader_t *reader, const char *type,
     reader->field->state = state;
 
     return reader->field;
+}
+
+
+/* a string in an array; other values are empty items */
+
+static void
+ngx_chat_json_item(ngx_chat_json_reader_t *reader, const void *data,
+    size_t len)
+{
+    u_char     *p;
+    ngx_str_t  *value;
+
+    value = &reader->list->value;
+
+    if (value->len + len >= reader->input->len) {
+        return;
+    }
+
+    p = value->data + value->len;
+
+    if (value->len) {
+        *p++ = ',';
+    }
+
+    p = ngx_cpymem(p, data, len);
+    value->len = p - value->data;
 }
 
 
@@ -708,6 +696,22 @@ void
 ngx_chat_json_null(ngx_chat_json_t *json)
 {
     ngx_chat_json_write(json, yajl_gen_null(json->gen));
+}
+
+
+/* an empty number: yajl writes what precedes a value, and nothing else */
+
+void
+ngx_chat_json_raw(ngx_chat_json_t *json, ngx_uint_t begin, const u_char *data,
+    size_t len)
+{
+    if (begin) {
+        ngx_chat_json_write(json, yajl_gen_number(json->gen, "", 0));
+    }
+
+    if (!json->error) {
+        ngx_chat_json_print(json, (const char *) data, len);
+    }
 }
 
 

@@ -51,8 +51,19 @@ void ngx_chat_json_millionths(ngx_chat_json_t *json, uint64_t value);
 void ngx_chat_json_id(ngx_chat_json_t *json, uint64_t value); /* a string */
 void ngx_chat_json_bool(ngx_chat_json_t *json, ngx_uint_t value);
 void ngx_chat_json_null(ngx_chat_json_t *json);
-void ngx_chat_json_message(ngx_chat_json_t *json, ngx_chat_message_t *message);
-void ngx_chat_json_change(ngx_chat_json_t *json, ngx_chat_message_t *change);
+
+/*
+ * Writes a value that is JSON already, the first part with "begin", the others
+ * without.
+ */
+void ngx_chat_json_raw(ngx_chat_json_t *json, ngx_uint_t begin,
+    const u_char *data, size_t len);
+
+/* "base" is the URI of the API, which precedes the relative URLs of files */
+void ngx_chat_json_message(ngx_chat_json_t *json, ngx_chat_message_t *message,
+    const ngx_str_t *base);
+void ngx_chat_json_change(ngx_chat_json_t *json, ngx_chat_message_t *change,
+    const ngx_str_t *base);
 
 /* returns NGX_OK and the document in the pool, or NGX_ERROR */
 ngx_int_t ngx_chat_json_done(ngx_chat_json_t *json, ngx_str_t *out);

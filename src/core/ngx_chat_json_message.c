@@ -9,10 +9,19 @@
 #include "src/core/ngx_chat_json.h"
 
 
+/* cannot occur inside of a string, in which quotes are escaped */
+#define NGX_CHAT_JSON_URL  "\"url\":\""
+
+
+static void ngx_chat_json_files(ngx_chat_json_t *json, const ngx_str_t *files,
+    const ngx_str_t *base);
+
+
 /* members that do not apply to a message are omitted */
 
 void
-ngx_chat_json_message(ngx_chat_json_t *json, ngx_chat_message_t *message)
+ngx_chat_json_message(ngx_chat_json_t *json, ngx_chat_message_t *message,
+    const ngx_str_t *base)
 {
     ngx_chat_json_object(json);
 
@@ -41,12 +50,49 @@ ngx_chat_json_message(ngx_chat_json_t *json, ngx_chat_message_t *message)
         ngx_chat_json_string(json, &message->edited);
     }
 
+    if (message->files.len) {
+        ngx_chat_json_key(json, "files");
+        ngx_chat_json_files(json, &message->files, base);
+    }
+
     ngx_chat_json_end(json);
 }
 
 
+/* the stored array, with the base before each URL */
+
+static void
+ngx_chat_json_files(ngx_chat_json_t *json, const ngx_str_t *files,
+    const ngx_str_t *base)
+{
+    u_char      *p, *last, *url;
+    ngx_uint_t   begin;
+
+    p = files->data;
+    last = p + files->len;
+
+    for (begin = 1; p < last; begin = 0) {
+
+        url = memmem(p, last - p, NGX_CHAT_JSON_URL,
+                     sizeof(NGX_CHAT_JSON_URL) - 1);
+        if (url == NULL) {
+            ngx_chat_json_raw(json, begin, p, last - p);
+            return;
+        }
+
+        url += sizeof(NGX_CHAT_JSON_URL) - 1;
+
+        ngx_chat_json_raw(json, begin, p, url - p);
+        ngx_chat_json_raw(json, 0, base->data, base->len);
+
+        p = url;
+    }
+}
+
+
 void
-ngx_chat_json_change(ngx_chat_json_t *json, ngx_chat_message_t *change)
+ngx_chat_json_change(ngx_chat_json_t *json, ngx_chat_message_t *change,
+    const ngx_str_t *base)
 {
     ngx_chat_message_t  message;
 
@@ -63,7 +109,7 @@ ngx_chat_json_change(ngx_chat_json_t *json, ngx_chat_message_t *change)
 
         ngx_chat_json_text(json, "edited");
         ngx_chat_json_key(json, "message");
-        ngx_chat_json_message(json, &message);
+        ngx_chat_json_message(json, &message, base);
 
     } else {
         ngx_chat_json_text(json, "deleted");

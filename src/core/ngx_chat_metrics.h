@@ -97,6 +97,8 @@ typedef enum {
     NGX_CHAT_REQUEST_TYPING,
     NGX_CHAT_REQUEST_BLOCKS,
     NGX_CHAT_REQUEST_BLOCK,
+    NGX_CHAT_REQUEST_FILES,
+    NGX_CHAT_REQUEST_FILE,
     NGX_CHAT_REQUEST_SESSION,
     NGX_CHAT_REQUEST_SESSIONS,
     NGX_CHAT_REQUEST_PASSWORD,
@@ -143,7 +145,7 @@ extern const ngx_uint_t  ngx_chat_metrics_sizes[NGX_CHAT_METRICS_BUCKETS];
 
 /* query types, by index in ngx_chat_query_types[] */
 
-#define NGX_CHAT_METRICS_QUERIES   32
+#define NGX_CHAT_METRICS_QUERIES   48
 
 typedef struct {
     ngx_chat_histogram_t   time;              /* jobs, including waiting */

@@ -17,6 +17,7 @@ typedef struct {
 
 
 static ngx_uint_t ngx_chat_string_is_space(uint32_t code);
+static ngx_int_t ngx_chat_string_escape(u_char *p, u_char *last);
 
 
 /* white space of Python's str.strip() */
@@ -247,4 +248,64 @@ ngx_chat_string_id(ngx_str_t *text, uint64_t *id)
     *id = value;
 
     return NGX_OK;
+}
+
+
+/*
+ * Each backslash is taken for the start of an escape; yajl rejects those
+ * outside of strings.
+ */
+
+ngx_int_t
+ngx_chat_string_surrogates(ngx_str_t *input, size_t *offset)
+{
+    u_char     *p, *last;
+    ngx_int_t   code;
+
+    p = input->data;
+    last = p + input->len;
+
+    for ( ;; ) {
+
+        p = ngx_strlchr(p, last, '\\');
+        if (p == NULL) {
+            return NGX_OK;
+        }
+
+        code = ngx_chat_string_escape(p, last);
+
+        if (code >= 0xd800 && code < 0xe000) {
+            *offset = p - input->data;
+
+            if (code >= 0xdc00) {
+                return NGX_ERROR;
+            }
+
+            p += 6;
+
+            code = ngx_chat_string_escape(p, last);
+
+            if (code < 0xdc00 || code >= 0xe000) {
+                return NGX_ERROR;
+            }
+
+            p += 6;
+            continue;
+        }
+
+        p += 2;
+    }
+}
+
+
+/* returns the value of \uXXXX at p, or NGX_ERROR */
+
+static ngx_int_t
+ngx_chat_string_escape(u_char *p, u_char *last)
+{
+    if (last - p < 6 || p[0] != '\\' || p[1] != 'u') {
+        return NGX_ERROR;
+    }
+
+    return ngx_hextoi(p + 2, 4);
 }

@@ -28,6 +28,12 @@ uint32_t ngx_chat_string_char(u_char **pos, u_char *last);
  */
 ngx_int_t ngx_chat_string_utf8(ngx_str_t *text);
 
+/*
+ * Returns NGX_OK, or NGX_ERROR and the offset of a lone surrogate among the
+ * escapes of a JSON text.
+ */
+ngx_int_t ngx_chat_string_surrogates(ngx_str_t *input, size_t *offset);
+
 /* returns the number of characters of valid UTF-8 */
 size_t ngx_chat_string_length(ngx_str_t *text);
 

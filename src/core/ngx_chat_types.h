@@ -44,6 +44,8 @@ typedef struct {
     ngx_str_t              body;
     uint64_t               reply_to;          /* message id; 0: no reply */
     ngx_str_t              edited;            /* as timestamp; empty: never */
+    ngx_str_t              files;             /* array in JSON, as stored;
+                                                 empty: none */
     uint64_t               target_id;         /* of a change: the message whose
                                                  members the others are; 0: not
                                                  a change */

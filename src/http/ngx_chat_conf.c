@@ -10,8 +10,6 @@
 #include "src/http/ngx_chat_conf.h"
 
 
-static char *ngx_chat_conf_handler(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_chat_loc_conf_t *chlcf);
 static char *ngx_chat_conf_redirect(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_str_t *value, ngx_str_t *uri);
 static char *ngx_chat_conf_path(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -215,7 +213,7 @@ ngx_chat_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
  * handler that another directive has set later.
  */
 
-static char *
+char *
 ngx_chat_conf_handler(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_chat_loc_conf_t *chlcf)
 {

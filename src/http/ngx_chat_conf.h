@@ -30,6 +30,9 @@ char *ngx_chat_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_login(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_logout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_chat_conf_files(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_chat_conf_file_quota(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_chat_conf_change_window(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -42,6 +45,19 @@ char *ngx_chat_conf_positive(ngx_conf_t *cf, void *post, void *data);
 /* sets the password to the only line of a file; "path" becomes absolute */
 char *ngx_chat_conf_password_file(ngx_conf_t *cf, ngx_str_t *path,
     ngx_str_t *password);
+
+/* sets the content handler of a location, cmd->post */
+char *ngx_chat_conf_handler(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_chat_loc_conf_t *chlcf);
+
+/* "create" and "merge" of the directives of files */
+void ngx_chat_conf_files_create(ngx_chat_loc_conf_t *conf);
+char *ngx_chat_conf_files_merge(ngx_conf_t *cf, ngx_chat_loc_conf_t *prev,
+    ngx_chat_loc_conf_t *conf);
+
+/* checks chat_db_replica, and adds the parameters of chat_db */
+ngx_int_t ngx_chat_conf_db_replica_init(ngx_conf_t *cf,
+    ngx_chat_main_conf_t *chmcf);
 
 /*
  * Logs an error and returns NGX_ERROR if an earlier parameter has the name of

@@ -365,3 +365,41 @@ ngx_chat_conf_password_file(ngx_conf_t *cf, ngx_str_t *path,
 
     return NGX_CONF_OK;
 }
+
+
+ngx_int_t
+ngx_chat_conf_db_replica_init(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
+{
+    ngx_uint_t             i;
+    ngx_array_t            servers;
+    ngx_chat_db_server_t  *primary, *replica;
+
+    if (chmcf->zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"chat_db_replica\" requires \"chat_zone\"");
+        return NGX_ERROR;
+    }
+
+    servers = chmcf->replica.servers;
+
+    primary = chmcf->db.servers.elts;
+    replica = servers.elts;
+
+    /* one of several servers may be a replica until a failover */
+
+    for (i = 0; chmcf->db.servers.nelts == 1 && i < servers.nelts; i++) {
+        if (replica[i].key == primary->key) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"%V\" is specified in both \"chat_db\" and "
+                          "\"chat_db_replica\"", &replica[i].name);
+            return NGX_ERROR;
+        }
+    }
+
+    /* all other parameters are those of chat_db */
+
+    chmcf->replica = chmcf->db;
+    chmcf->replica.servers = servers;
+
+    return NGX_OK;
+}

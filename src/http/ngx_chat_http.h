@@ -16,6 +16,7 @@
 #include "src/core/ngx_chat_form.h"
 #include "src/core/ngx_chat_string.h"
 #include "src/core/ngx_chat_json.h"
+#include "src/core/ngx_chat_file.h"
 #include "src/shm/ngx_chat_zone.h"
 #include "src/core/ngx_chat_metrics.h"
 #include "src/core/ngx_chat_password.h"
@@ -33,6 +34,8 @@
 typedef struct ngx_chat_ctx_s          ngx_chat_ctx_t;
 typedef struct ngx_chat_endpoint_s     ngx_chat_endpoint_t;
 
+typedef struct ngx_chat_sweep_s        ngx_chat_sweep_t;
+
 /* in src/push */
 typedef struct ngx_chat_subscribers_s  ngx_chat_subscribers_t;
 typedef struct ngx_chat_presence_s  ngx_chat_presence_t;
@@ -48,6 +51,7 @@ typedef struct ngx_chat_redis_s        ngx_chat_redis_t;
  *   NGX_AGAIN    a wake-up follows, which continues with ctx->next
  *   a status     send ctx->response
  *   NGX_DONE     redirect internally to ctx->response.page
+ *   NGX_DECLINED read the body into a file, and continue with ctx->next
  *   NGX_ERROR    send status 500
  */
 
@@ -65,6 +69,8 @@ typedef struct {
     ngx_chat_db_t              *db;
     ngx_chat_replica_t         *replica;       /* NULL: no chat_db_replica */
     ngx_chat_password_t        *password;
+    ngx_chat_files_t           *files;         /* NULL: no chat_files */
+    ngx_chat_sweep_t           *sweep;         /* NULL: no chat_files */
     ngx_chat_subscribers_t     *subscribers;
     const ngx_chat_zone_t      *zone;
     ngx_chat_changed_t         *changed;       /* of the zone; NULL: several
@@ -91,6 +97,10 @@ typedef struct {
     ngx_str_t                   thread_pool_name;
     ngx_flag_t                  hosts;         /* chat_hosts */
     ngx_flag_t                  presence;      /* chat_presence */
+
+    ngx_str_t                   api_base;      /* URI of the API in messages */
+    ngx_str_t                   files;         /* directory; empty: no
+                                                  chat_files */
 
     ngx_int_t                   login_error_index;  /* $chat_login_error */
     ngx_array_t                 publishers;    /* ngx_chat_publisher_t */
@@ -164,6 +174,15 @@ struct ngx_chat_loc_conf_s {
     ngx_str_t                   logout_redirect;
 
     ngx_uint_t                  status;        /* NGX_CHAT_STATUS_* */
+
+    ngx_str_t                   files;         /* directory; empty: not the
+                                                  location of chat_files */
+    ngx_str_t                   files_uri;     /* of the location with them */
+    ngx_path_t                 *files_temp;    /* temporary files */
+    ngx_str_t                   thumbs_uri;    /* empty: no thumbnails */
+    off_t                       max_file;      /* bytes */
+    off_t                       file_quota;    /* bytes per user and day */
+    size_t                      file_rate;     /* minimum, bytes per second */
 };
 
 
@@ -231,8 +250,13 @@ typedef struct {
     ngx_chat_submitted_pt       submitted;     /* called after submission, or
                                                   NULL */
     ngx_chat_password_job_t    *password_job;  /* in progress, or NULL */
+    ngx_chat_file_job_t        *file_job;      /* in progress, or NULL */
+    off_t                       received;      /* of an upload, bytes */
+    off_t                       counted;       /* at the last check of the
+                                                  rate */
 
     unsigned                    body_pending:1;
+    unsigned                    upload:1;      /* the body is a file */
     unsigned                    parked:1;      /* waits for a turn */
 } ngx_chat_ctx_step_t;
 
@@ -251,6 +275,8 @@ struct ngx_chat_ctx_s {
     const ngx_chat_endpoint_t  *endpoint;
     ngx_chat_step_pt            next;
     void                       *data;          /* state of the endpoint */
+    void                       *upload;        /* as data; kept while the
+                                                  session is checked again */
 
     uint64_t                    id;            /* in "message/<id>/" */
     ngx_str_t                   name;          /* in "conversation/<name>/" */
@@ -271,7 +297,8 @@ struct ngx_chat_ctx_s {
 typedef enum {
     NGX_CHAT_PATH_PLAIN = 0,                  /* "message/" */
     NGX_CHAT_PATH_ID,                         /* "message/<id>/" */
-    NGX_CHAT_PATH_NAME                        /* "conversation/<name>/read/" */
+    NGX_CHAT_PATH_NAME,                       /* "conversation/<name>/read/" */
+    NGX_CHAT_PATH_FILE                        /* "file/<token>/<any name>" */
 } ngx_chat_path_e;
 
 
@@ -291,6 +318,9 @@ struct ngx_chat_endpoint_s {
     ngx_uint_t                  same_origin;  /* methods that must be
                                                  same-origin, bit mask */
     unsigned                    public:1;     /* POST needs no session */
+    unsigned                    upload:1;     /* POST: the first step is called
+                                                 before the body is read */
+    unsigned                    files:1;      /* with chat_files only */
     unsigned                    form:1;       /* HTML form, not the API */
 };
 
@@ -314,6 +344,11 @@ ngx_chat_request_e ngx_chat_http_request(ngx_chat_loc_conf_t *chlcf);
 #define ngx_chat_http_worker(r)                                               \
     (((ngx_chat_main_conf_t *)                                                \
       ngx_http_get_module_main_conf(r, ngx_chat_module))->worker)
+
+/* URI of the API in messages */
+#define ngx_chat_http_base(r)                                                 \
+    (&((ngx_chat_main_conf_t *)                                               \
+       ngx_http_get_module_main_conf(r, ngx_chat_module))->api_base)
 
 #define ngx_chat_http_zone(r)  (ngx_chat_http_worker(r)->zone)
 

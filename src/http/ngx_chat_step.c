@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 #include "src/http/ngx_chat_http.h"
 #include "src/http/ngx_chat_step.h"
+#include "src/http/ngx_chat_upload.h"
 #include "src/http/ngx_chat_auth.h"
 
 
@@ -19,6 +20,9 @@ static void ngx_chat_step_body_read(ngx_http_request_t *r);
 static void ngx_chat_step_body_timeout(ngx_event_t *ev);
 static ngx_int_t ngx_chat_step_authenticate(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static void ngx_chat_step_read_file(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static void ngx_chat_step_file_rate(ngx_event_t *ev);
 static ngx_int_t ngx_chat_step_authenticated(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static void ngx_chat_step_forget_body(ngx_http_request_t *r);
@@ -29,6 +33,7 @@ static void ngx_chat_step_unpark(ngx_chat_turn_t *turn);
 static void ngx_chat_step_turn(ngx_chat_turn_t *turn);
 static void ngx_chat_step_query_done(ngx_chat_db_job_t *job);
 static void ngx_chat_step_password_done(ngx_chat_password_job_t *job);
+static void ngx_chat_step_file_done(ngx_chat_file_job_t *job);
 static void ngx_chat_step_job_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_int_t rc);
 static void ngx_chat_step_cleanup(void *data);
@@ -58,7 +63,7 @@ ngx_chat_step_begin(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
         ctx->log.request = ctx->endpoint->request;
     }
 
-    if (ctx->endpoint
+    if (ctx->endpoint && !ctx->endpoint->upload
         && ((r->method == NGX_HTTP_POST && step == ctx->endpoint->post)
             || (r->method == NGX_HTTP_PATCH && step == ctx->endpoint->patch)))
     {
@@ -125,6 +130,70 @@ ngx_chat_step_read_body(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     return NGX_DONE;
+}
+
+
+/*
+ * Reads a file, after the first steps of its endpoint.  Both this function and
+ * the handler of the body, which may be called here, have a reference to the
+ * request.
+ */
+
+static void
+ngx_chat_step_read_file(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    ngx_chat_loc_conf_t  *chlcf;
+
+    ctx->step.body_pending = 1;
+
+    rc = ngx_chat_upload_read(r, ctx, ngx_chat_step_body_read);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        ctx->step.body_pending = 0;
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
+
+    if (ctx->step.body_pending) {
+        chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+        ctx->step.body_timer.handler = ngx_chat_step_file_rate;
+        ctx->step.body_timer.data = r;
+        ctx->step.body_timer.log = r->connection->log;
+
+        ngx_add_timer(&ctx->step.body_timer, chlcf->body_timeout);
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+}
+
+
+/* a file may take any time, at a minimum rate */
+
+static void
+ngx_chat_step_file_rate(ngx_event_t *ev)
+{
+    ngx_chat_ctx_t       *ctx;
+    ngx_http_request_t   *r;
+    ngx_chat_loc_conf_t  *chlcf;
+
+    r = ev->data;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
+
+    if (ctx == NULL || ev != &ctx->step.body_timer || r->header_sent) {
+        return;
+    }
+
+    if (ngx_chat_upload_slow(r, ctx)) {
+        ngx_chat_step_body_timeout(ev);
+        return;
+    }
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    ngx_add_timer(ev, chlcf->body_timeout);
 }
 
 
@@ -258,6 +327,11 @@ ngx_chat_step_run(ngx_http_request_t *r)
         return;
     }
 
+    if (rc == NGX_DECLINED) {
+        ngx_chat_step_read_file(r, ctx);
+        return;
+    }
+
     if (rc == NGX_DONE) {
         if (r->method == NGX_HTTP_POST) {
             r->method = NGX_HTTP_GET;
@@ -321,7 +395,9 @@ ngx_chat_step_wake(ngx_http_request_t *r)
         return;
     }
 
-    if (ctx->step.job || ctx->step.password_job || ctx->step.parked) {
+    if (ctx->step.job || ctx->step.password_job || ctx->step.file_job
+        || ctx->step.parked)
+    {
         return;
     }
 
@@ -565,6 +641,41 @@ ngx_chat_step_password_done(ngx_chat_password_job_t *job)
 }
 
 
+ngx_int_t
+ngx_chat_step_file(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_file_job_t *job, ngx_chat_step_pt next)
+{
+    job->handler = ngx_chat_step_file_done;
+    job->data = r;
+
+    if (ngx_chat_file_submit(ngx_chat_http_worker(r)->files, job) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->connection->log->action = "storing a file";
+
+    ctx->step.file_job = job;
+    ctx->next = next;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_chat_step_file_done(ngx_chat_file_job_t *job)
+{
+    ngx_chat_ctx_t      *ctx;
+    ngx_http_request_t  *r;
+
+    r = job->data;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_chat_module);
+    ctx->step.file_job = NULL;
+
+    ngx_chat_step_job_done(r, ctx, NGX_OK);
+}
+
+
 /*
  * Runs the request after a job.  This may free the request, so the connection
  * is saved.  Posted requests must be run here, as nginx does not run them after
@@ -613,6 +724,11 @@ ngx_chat_step_cleanup(void *data)
     if (ctx->step.password_job) {
         ngx_chat_password_cancel(ctx->step.password_job);
         ctx->step.password_job = NULL;
+    }
+
+    if (ctx->step.file_job) {
+        ngx_chat_file_cancel(ctx->step.file_job);
+        ctx->step.file_job = NULL;
     }
 }
 

@@ -40,6 +40,10 @@ ngx_int_t ngx_chat_step_query(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 ngx_int_t ngx_chat_step_password(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_password_job_t *job, ngx_chat_step_pt next);
 
+/* "next" runs when the job is done, with any job->rc */
+ngx_int_t ngx_chat_step_file(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_file_job_t *job, ngx_chat_step_pt next);
+
 /*
  * Takes a turn of "id".  Returns NGX_OK to continue with "next", NGX_AGAIN if
  * the request waits for the turn, or NGX_ERROR.  The caller ends the turn, also

@@ -13,6 +13,7 @@
 struct ngx_chat_lookup_s {
     ngx_chat_db_t              *db;
     ngx_chat_cache_t           *cache;
+    const ngx_str_t            *base;          /* of the API */
     ngx_chat_lookup_pt          handler;
     void                       *data;
     ngx_log_t                  *log;
@@ -56,6 +57,7 @@ ngx_chat_lookup_create(ngx_cycle_t *cycle, ngx_chat_main_conf_t *chmcf,
 
     lookup->db = chmcf->worker->db;
     lookup->cache = chmcf->several ? NULL : chmcf->worker->zone->cache;
+    lookup->base = &chmcf->api_base;
     lookup->handler = handler;
     lookup->data = data;
     lookup->log = cycle->log;
@@ -196,7 +198,7 @@ ngx_chat_lookup_done(ngx_chat_db_job_t *job)
 
     if (job->rc == NGX_OK && read->op.message.id) {
         json = ngx_chat_json_create(job->pool);
-        ngx_chat_json_message(json, &read->op.message);
+        ngx_chat_json_message(json, &read->op.message, read->lookup->base);
 
         rc = ngx_chat_json_done(json, &text);
 

@@ -229,10 +229,23 @@ typedef struct {
     /* in */
     ngx_chat_message_t     message;           /* without id */
     ngx_str_t              client_id;
+    ngx_uint_t             nfiles;            /* send_files */
+    ngx_str_t             *tokens;            /* of these files */
     /* out: message.id */
 } ngx_chat_query_send_t;
 
 extern const ngx_chat_db_type_t  ngx_chat_query_send;
+
+
+/*
+ * Stores a message with files: as ngx_chat_query_send, one message per
+ * transaction.  If one of the files is not an unsent file of the sender any
+ * more, the job ends with NGX_DECLINED and NGX_CHAT_QUERY_NO_SENDER.
+ */
+
+#define NGX_CHAT_QUERY_FILES  10              /* per message */
+
+extern const ngx_chat_db_type_t  ngx_chat_query_send_files;
 
 
 /*
@@ -279,6 +292,9 @@ typedef struct {
 
 extern const ngx_chat_db_type_t  ngx_chat_query_change_edit;
 extern const ngx_chat_db_type_t  ngx_chat_query_change_delete;
+
+/* deletes a message that has files */
+extern const ngx_chat_db_type_t  ngx_chat_query_change_delete_files;
 
 
 /*
@@ -365,6 +381,66 @@ extern const ngx_chat_db_type_t  ngx_chat_query_presence_store;
 
 
 /*
+ * Uploaded files.
+ *
+ * file_usage: bytes that the user has uploaded within a day.
+ * file_create: stores the row of a file, if the owner is active and the quota
+ * is not exceeded.  "created" is then 1.
+ * file_find: the unsent files of the owner among "tokens", in any order.
+ * file_get: the file, if the user has uploaded it and not sent it, or is one of
+ * the two people of its message.
+ */
+
+typedef struct {
+    ngx_str_t              token;             /* empty: not found */
+    ngx_str_t              name;
+    ngx_str_t              type;
+    uint64_t               size;              /* bytes */
+    uint32_t               width;             /* 0: not an image, or unknown */
+    uint32_t               height;
+} ngx_chat_query_file_row_t;
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    uint64_t               quota;             /* file_create, bytes */
+    ngx_uint_t             n;                 /* file_find */
+    ngx_str_t             *tokens;
+    ngx_chat_query_file_row_t  file;          /* file_create; the token:
+                                                 file_get.  Out: file_get */
+    /* out */
+    uint64_t               usage;             /* file_usage, bytes */
+    ngx_array_t           *files;             /* file_find:
+                                                 ngx_chat_query_file_row_t */
+    ngx_uint_t             created;           /* file_create, flag */
+} ngx_chat_query_file_t;
+
+extern const ngx_chat_db_type_t  ngx_chat_query_file_usage;
+extern const ngx_chat_db_type_t  ngx_chat_query_file_create;
+extern const ngx_chat_db_type_t  ngx_chat_query_file_find;
+extern const ngx_chat_db_type_t  ngx_chat_query_file_get;
+
+
+/*
+ * file_sweep: files whose contents must be removed, including those that were
+ * not sent within a day.
+ * file_removed: their contents are removed.
+ */
+
+#define NGX_CHAT_QUERY_SWEEP  100             /* files */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in, file_removed; out, file_sweep: without separators */
+    ngx_str_t              tokens;
+} ngx_chat_query_sweep_t;
+
+extern const ngx_chat_db_type_t  ngx_chat_query_file_sweep;
+extern const ngx_chat_db_type_t  ngx_chat_query_file_removed;
+
+
+/*
  * The rest is for other files of src/query.
  *
  * Columns of a message: "m" is chat_message, "s" and "r" are its users.
@@ -377,14 +453,30 @@ extern const ngx_chat_db_type_t  ngx_chat_query_presence_store;
 #define NGX_CHAT_QUERY_MESSAGE                                                \
     NGX_CHAT_QUERY_COLUMNS("s.username", "r.username")
 
-/* the columns that follow; the second one is for earlier tables */
+/* the columns that follow; the others are for earlier tables */
 #define NGX_CHAT_QUERY_CHANGED      ", m.reply_to, m.edited_at"
 #define NGX_CHAT_QUERY_NOT_CHANGED  ", NULL, NULL"
 
-#define ngx_chat_query_add_changed(text)                                      \
+/*
+ * Statements for tables without files name an index that the migration renames.
+ * They fail after it, instead of returning messages without their files.
+ */
+#define NGX_CHAT_QUERY_NO_FILES                                               \
+    ", (SELECT NULL FROM chat_session FORCE INDEX (id) LIMIT 0)"
+
+/* as NGX_CHAT_QUERY_UNSUPPORTED, for tables without files */
+#define NGX_CHAT_QUERY_FILES_UNSUPPORTED                                      \
+    "DO (SELECT id FROM chat_session FORCE INDEX (id) LIMIT 0);"              \
+    "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30006"
+
+/* writes the columns behind the text of a message */
+void ngx_chat_query_add_changed(ngx_chat_db_buf_t *text);
+
+/* writes the column "files" of a table, "m" or "t" */
+#define ngx_chat_query_add_files(text, column)                                \
     ngx_chat_query_text(text,                                                 \
-        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_CHANGES)                  \
-        ? NGX_CHAT_QUERY_NOT_CHANGED : NGX_CHAT_QUERY_CHANGED)
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_FILES)                    \
+        ? NGX_CHAT_QUERY_NO_FILES : ", " column)
 
 #define NGX_CHAT_QUERY_JOIN_NAMES                                             \
     " JOIN chat_user s ON s.id = m.sender_id"                                 \

@@ -179,10 +179,13 @@ ngx_chat_query_after_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
 
     ngx_chat_query_text(text, before
         ? "SELECT STRAIGHT_JOIN p.job, " NGX_CHAT_QUERY_MESSAGE
-          NGX_CHAT_QUERY_NOT_CHANGED ", NULL FROM ("
+          NGX_CHAT_QUERY_NOT_CHANGED
         : "SELECT STRAIGHT_JOIN p.job,"
           " m.id, m.sender_id, m.recipient_id, s.username, r.username,"
-          " t.created_at, t.body, t.reply_to, t.edited_at, m.target_id FROM (");
+          " t.created_at, t.body, t.reply_to, t.edited_at");
+    ngx_chat_query_add_files(text, "t.files");
+    ngx_chat_query_text(text, before ? ", NULL FROM ("
+                                     : ", m.target_id FROM (");
     ngx_chat_query_after_add_ids(text, jobs, n, 0);
     ngx_chat_query_text(text,
         ") AS p JOIN chat_message m ON m.id = p.id" NGX_CHAT_QUERY_JOIN_NAMES);
@@ -568,7 +571,7 @@ ngx_chat_query_after_row(ngx_chat_query_history_t *op, ngx_str_t *row)
         return NGX_ERROR;
     }
 
-    message->target_id = ngx_chat_query_get_number(&row[9]);
+    message->target_id = ngx_chat_query_get_number(&row[10]);
 
     return NGX_OK;
 }

@@ -95,30 +95,49 @@ static const ngx_chat_query_plain_t  ngx_chat_query_change_edit_plain = {
  * is locked.  Sends that are not committed set it afterwards.
  */
 
+#define NGX_CHAT_QUERY_CHANGE_DELETE(columns, files)                          \
+    NGX_CHAT_QUERY_CHANGE_LOCK                                                \
+    NGX_CHAT_QUERY_LIMIT("$5")                                                \
+    "SELECT " NGX_CHAT_QUERY_HINT("$5") " MAX(last_message_id)"               \
+    " INTO @chat_last FROM chat_conversation"                                 \
+    " WHERE lo_id = $6 AND hi_id = $7 FOR UPDATE;"                            \
+    NGX_CHAT_QUERY_CHANGE_INSERT                                              \
+    "UPDATE chat_message FORCE INDEX (PRIMARY) SET"                           \
+    " kind = 2, body = '', reply_to = NULL, edited_at = NULL,"                \
+    " sent_hash = NULL, change_id = @chat_change" columns " WHERE id = $1;"   \
+    files                                                                     \
+    "SELECT MAX(id) INTO @chat_last FROM chat_message"                        \
+    " FORCE INDEX (pair) WHERE lo_id = $6 AND hi_id = $7 AND kind = 0;"       \
+    "UPDATE chat_conversation FORCE INDEX (PRIMARY) SET"                      \
+    " message_count = message_count - LEAST(message_count, 1),"               \
+    " deleted_count = deleted_count + 1,"                                     \
+    " last_message_id = COALESCE(@chat_last, 0),"                             \
+    " lo_unread = lo_unread - IF(lo_id = $3 AND lo_read_id < $1,"             \
+                               " LEAST(lo_unread, 1), 0),"                    \
+    " hi_unread = hi_unread - IF(hi_id = $3 AND hi_read_id < $1,"             \
+                               " LEAST(hi_unread, 1), 0)"                     \
+    " WHERE lo_id = $6 AND hi_id = $7;"                                       \
+    "COMMIT"
+
+
 static const ngx_chat_query_plain_t  ngx_chat_query_change_delete_plain = {
-    .sql = NGX_CHAT_QUERY_CHANGE_LOCK
-           NGX_CHAT_QUERY_LIMIT("$5")
-           "SELECT " NGX_CHAT_QUERY_HINT("$5") " MAX(last_message_id)"
-           " INTO @chat_last FROM chat_conversation"
-           " WHERE lo_id = $6 AND hi_id = $7 FOR UPDATE;"
-           NGX_CHAT_QUERY_CHANGE_INSERT
-           "UPDATE chat_message FORCE INDEX (PRIMARY) SET"
-           " kind = 2, body = '', reply_to = NULL, edited_at = NULL,"
-           " sent_hash = NULL, change_id = @chat_change WHERE id = $1;"
-           "SELECT MAX(id) INTO @chat_last FROM chat_message"
-           " FORCE INDEX (pair) WHERE lo_id = $6 AND hi_id = $7 AND kind = 0;"
-           "UPDATE chat_conversation FORCE INDEX (PRIMARY) SET"
-           " message_count = message_count - LEAST(message_count, 1),"
-           " deleted_count = deleted_count + 1,"
-           " last_message_id = COALESCE(@chat_last, 0),"
-           " lo_unread = lo_unread - IF(lo_id = $3 AND lo_read_id < $1,"
-                                      " LEAST(lo_unread, 1), 0),"
-           " hi_unread = hi_unread - IF(hi_id = $3 AND hi_read_id < $1,"
-                                      " LEAST(hi_unread, 1), 0)"
-           " WHERE lo_id = $6 AND hi_id = $7;"
-           "COMMIT",
+    .sql = NGX_CHAT_QUERY_CHANGE_DELETE("", ""),
     .previous = NGX_CHAT_QUERY_UNSUPPORTED,
     .since = NGX_CHAT_SCHEMA_CHANGES,
+    .values = ngx_chat_query_change_values
+};
+
+
+/* the contents are removed later, when the transaction is committed */
+
+static const ngx_chat_query_plain_t
+    ngx_chat_query_change_delete_files_plain =
+{
+    .sql = NGX_CHAT_QUERY_CHANGE_DELETE(", files = NULL",
+               "UPDATE chat_file SET state = 2, name = ''"
+               " WHERE message_id = $1 AND state = 1;"),
+    .previous = NGX_CHAT_QUERY_FILES_UNSUPPORTED,
+    .since = NGX_CHAT_SCHEMA_FILES,
     .values = ngx_chat_query_change_values
 };
 
@@ -146,6 +165,19 @@ const ngx_chat_db_type_t  ngx_chat_query_change_delete = {
     .result = ngx_chat_query_plain_result,
     .key = ngx_chat_query_change_key,
     .data = &ngx_chat_query_change_delete_plain
+};
+
+
+const ngx_chat_db_type_t  ngx_chat_query_change_delete_files = {
+    .name = ngx_string("message.delete_files"),
+    .batch = 1,
+    .transaction = 1,
+    .visible = 1,
+    .declines = 1,
+    .build = ngx_chat_query_plain_build,
+    .result = ngx_chat_query_plain_result,
+    .key = ngx_chat_query_change_key,
+    .data = &ngx_chat_query_change_delete_files_plain
 };
 
 

@@ -169,6 +169,7 @@ static const ngx_chat_query_member_t  ngx_chat_query_conversation_columns[] = {
     ngx_chat_query_member(STRING, ngx_chat_conversation_t, last.body),
     ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, last.reply_to),
     ngx_chat_query_member(TIME, ngx_chat_conversation_t, last.edited),
+    ngx_chat_query_member(STRING, ngx_chat_conversation_t, last.files),
     ngx_chat_query_member(TIME, ngx_chat_conversation_t, seen),
     ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, blocks),
     ngx_chat_query_members_end

@@ -287,7 +287,9 @@ ngx_chat_query_add_changes(ngx_chat_db_buf_t *text,
     ngx_chat_query_text(text, op->peer_id ? " NULL, NULL,"
                                           : " s.username, r.username,");
     ngx_chat_query_text(text,
-        " t.created_at, t.body, t.reply_to, t.edited_at, m.target_id FROM (");
+        " t.created_at, t.body, t.reply_to, t.edited_at");
+    ngx_chat_query_add_files(text, "t.files");
+    ngx_chat_query_text(text, ", m.target_id FROM (");
     ngx_chat_query_add_ids(text, op, where, order, offset, limit);
     ngx_chat_query_text(text, ") AS p JOIN chat_message m ON m.id = p.id");
     ngx_chat_query_text(text, op->peer_id ? "" : NGX_CHAT_QUERY_JOIN_NAMES);
@@ -405,7 +407,7 @@ ngx_chat_query_get_messages(ngx_chat_db_result_t *res,
             return NGX_ERROR;
         }
 
-        message->target_id = op->changes ? ngx_chat_query_get_number(&row[9])
+        message->target_id = op->changes ? ngx_chat_query_get_number(&row[10])
                                          : 0;
 
         if (op->peer_id) {

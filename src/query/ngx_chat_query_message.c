@@ -35,6 +35,11 @@ typedef struct {
 #define NGX_CHAT_QUERY_SEND_INSERT  2
 #define NGX_CHAT_QUERY_SEND_LOCKS   2
 
+/* columns of the INSERT, which only packets that need them name */
+#define NGX_CHAT_QUERY_SEND_PLAIN    0
+#define NGX_CHAT_QUERY_SEND_REPLIES  1
+#define NGX_CHAT_QUERY_SEND_FILES    2
+
 /*
  * The step of ids that the INSERT has used.  A Galera node may change it
  * between two statements.  MySQL does not, and warns about assignments.
@@ -47,7 +52,7 @@ typedef struct {
 
 static void ngx_chat_query_send_build(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
-static ngx_uint_t ngx_chat_query_send_replies(ngx_chat_db_job_t **jobs,
+static ngx_uint_t ngx_chat_query_send_columns(ngx_chat_db_job_t **jobs,
     ngx_uint_t n);
 static void ngx_chat_query_send_conversations(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
@@ -63,15 +68,58 @@ static void ngx_chat_query_send_limit(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t *job);
 static uint64_t ngx_chat_query_send_key(ngx_chat_db_job_t *job);
 
+static void ngx_chat_query_send_add_files(ngx_chat_db_buf_t *text,
+    ngx_chat_query_send_t *op);
+
+static void ngx_chat_query_message_by_client_build(ngx_chat_db_buf_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static void ngx_chat_query_message_get_build(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static ngx_int_t ngx_chat_query_message_get_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 
 
+static const char  *ngx_chat_query_send_insert[] = {
+    "INSERT INTO chat_message"
+    " (sender_id, recipient_id, created_at, client_id, body) VALUES ",
+    "INSERT INTO chat_message"
+    " (sender_id, recipient_id, created_at, client_id, body, reply_to) VALUES ",
+    "INSERT INTO chat_message"
+    " (sender_id, recipient_id, created_at, client_id, body, reply_to, files)"
+    " VALUES "
+};
+
+
+static const char  *ngx_chat_query_send_values[] = {
+    ",$1,$2,$3,$4)",
+    ",$1,$2,$3,$4,NULLIF($5,0))",
+    ",$1,$2,$3,$4,NULLIF($5,0),$6)"
+};
+
+
+static const ngx_uint_t  ngx_chat_query_send_since[] = {
+    0,
+    NGX_CHAT_SCHEMA_CHANGES,
+    NGX_CHAT_SCHEMA_FILES
+};
+
+
 const ngx_chat_db_type_t  ngx_chat_query_send = {
     .name = ngx_string("message.send"),
     .batch = NGX_CHAT_QUERY_SEND_BATCH,
+    .parallel = 1,
+    .transaction = 1,
+    .visible = 1,
+    .declines = 1,
+    .build = ngx_chat_query_send_build,
+    .result = ngx_chat_query_send_result,
+    .key = ngx_chat_query_send_key
+};
+
+
+const ngx_chat_db_type_t  ngx_chat_query_send_files = {
+    .name = ngx_string("message.send_files"),
+    .batch = 1,
     .parallel = 1,
     .transaction = 1,
     .visible = 1,
@@ -92,16 +140,6 @@ const ngx_chat_db_type_t  ngx_chat_query_message_get = {
 
 
 static const ngx_chat_query_member_t
-    ngx_chat_query_message_by_client_values[] =
-{
-    ngx_chat_query_member(NUMBER, ngx_chat_query_message_t, sender_id),
-    ngx_chat_query_member(STRING, ngx_chat_query_message_t, client_id),
-    ngx_chat_query_member(STRING, ngx_chat_query_message_t, body),
-    ngx_chat_query_members_end
-};
-
-
-static const ngx_chat_query_member_t
     ngx_chat_query_message_by_client_columns[] =
 {
     ngx_chat_query_member(BOOL, ngx_chat_query_message_t, edited),
@@ -115,6 +153,7 @@ static const ngx_chat_query_member_t
     ngx_chat_query_member(STRING, ngx_chat_query_message_t, message.body),
     ngx_chat_query_member(NUMBER, ngx_chat_query_message_t, message.reply_to),
     ngx_chat_query_member(TIME, ngx_chat_query_message_t, message.edited),
+    ngx_chat_query_member(STRING, ngx_chat_query_message_t, message.files),
     ngx_chat_query_members_end
 };
 
@@ -129,23 +168,12 @@ const ngx_chat_query_member_t  ngx_chat_query_message_columns[] = {
     ngx_chat_query_member(STRING, ngx_chat_message_t, body),
     ngx_chat_query_member(NUMBER, ngx_chat_message_t, reply_to),
     ngx_chat_query_member(TIME, ngx_chat_message_t, edited),
+    ngx_chat_query_member(STRING, ngx_chat_message_t, files),
     ngx_chat_query_members_end
 };
 
 
 static const ngx_chat_query_plain_t  ngx_chat_query_message_by_client_plain = {
-    .sql = "SELECT STRAIGHT_JOIN COALESCE(m.sent_hash ="
-                " UNHEX(SHA2(CONCAT(m.client_id, $3), 256)), FALSE), "
-           NGX_CHAT_QUERY_MESSAGE NGX_CHAT_QUERY_CHANGED
-           " FROM chat_message m" NGX_CHAT_QUERY_JOIN_NAMES
-           " WHERE m.sender_id = $1 AND m.client_id = $2",
-    .previous = "SELECT STRAIGHT_JOIN FALSE, "
-                NGX_CHAT_QUERY_MESSAGE NGX_CHAT_QUERY_NOT_CHANGED
-                " FROM chat_message m" NGX_CHAT_QUERY_OLD_INDEX("client_id")
-                NGX_CHAT_QUERY_JOIN_NAMES
-                " WHERE m.sender_id = $1 AND m.client_id = $2",
-    .since = NGX_CHAT_SCHEMA_CHANGES,
-    .values = ngx_chat_query_message_by_client_values,
     .columns = ngx_chat_query_message_by_client_columns
 };
 
@@ -154,10 +182,20 @@ const ngx_chat_db_type_t  ngx_chat_query_message_by_client = {
     .name = ngx_string("message.by_client"),
     .batch = 1,
     .visible = 1,
-    .build = ngx_chat_query_plain_build,
+    .build = ngx_chat_query_message_by_client_build,
     .result = ngx_chat_query_plain_result,
     .data = &ngx_chat_query_message_by_client_plain
 };
+
+
+void
+ngx_chat_query_add_changed(ngx_chat_db_buf_t *text)
+{
+    ngx_chat_query_text(text,
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_CHANGES)
+        ? NGX_CHAT_QUERY_NOT_CHANGED : NGX_CHAT_QUERY_CHANGED);
+    ngx_chat_query_add_files(text, "m.files");
+}
 
 
 /*
@@ -176,13 +214,15 @@ ngx_chat_query_send_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
 {
     ngx_str_t               timestamp;
-    ngx_uint_t              i, replies;
+    ngx_uint_t              i, columns;
     ngx_chat_query_send_t  *op;
 
-    replies = ngx_chat_query_send_replies(jobs, n);
+    columns = ngx_chat_query_send_columns(jobs, n);
 
-    if (replies && ngx_chat_query_before(text, NGX_CHAT_SCHEMA_CHANGES)) {
-        ngx_chat_query_text(text, NGX_CHAT_QUERY_UNSUPPORTED);
+    if (ngx_chat_query_before(text, ngx_chat_query_send_since[columns])) {
+        ngx_chat_query_text(text, columns == NGX_CHAT_QUERY_SEND_FILES
+                                  ? NGX_CHAT_QUERY_FILES_UNSUPPORTED
+                                  : NGX_CHAT_QUERY_UNSUPPORTED);
         return;
     }
 
@@ -195,11 +235,7 @@ ngx_chat_query_send_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
     ngx_chat_query_text(text, NGX_CHAT_QUERY_FLOOR);
 
     ngx_chat_query_send_limit(text, jobs[0]);
-    ngx_chat_query_text(text, replies
-        ? "INSERT INTO chat_message (sender_id, recipient_id, created_at,"
-          " client_id, body, reply_to) VALUES "
-        : "INSERT INTO chat_message"
-          " (sender_id, recipient_id, created_at, client_id, body) VALUES ");
+    ngx_chat_query_text(text, ngx_chat_query_send_insert[columns]);
 
     for (i = 0; i < n; i++) {
         op = (ngx_chat_query_send_t *) jobs[i];
@@ -219,19 +255,21 @@ ngx_chat_query_send_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
                                ngx_chat_query_number(op->message.sender_id));
         }
 
-        ngx_chat_query_add(text, replies ? ",$1,$2,$3,$4,NULLIF($5,0))"
-                                         : ",$1,$2,$3,$4)",
+        ngx_chat_query_add(text, ngx_chat_query_send_values[columns],
                            ngx_chat_query_number(op->message.recipient_id),
                            ngx_chat_query_string(&timestamp),
                            ngx_chat_query_string(&op->client_id),
                            ngx_chat_query_string(&op->message.body),
-                           ngx_chat_query_number(op->message.reply_to));
+                           ngx_chat_query_number(op->message.reply_to),
+                           ngx_chat_query_string(&op->message.files));
     }
 
     if (n > 1) {
         ngx_chat_query_text(text,
             ";SELECT LAST_INSERT_ID()," NGX_CHAT_QUERY_STEP);
     }
+
+    ngx_chat_query_send_add_files(text, (ngx_chat_query_send_t *) jobs[0]);
 
     ngx_chat_query_text(text, ";");
     ngx_chat_query_send_limit(text, jobs[0]);
@@ -240,20 +278,59 @@ ngx_chat_query_send_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
 }
 
 
-/* the column reply_to is only written by packets that need it */
+/* returns the columns that the packet needs */
 
 static ngx_uint_t
-ngx_chat_query_send_replies(ngx_chat_db_job_t **jobs, ngx_uint_t n)
+ngx_chat_query_send_columns(ngx_chat_db_job_t **jobs, ngx_uint_t n)
 {
-    ngx_uint_t  i;
+    ngx_uint_t              i, columns;
+    ngx_chat_query_send_t  *op;
+
+    columns = NGX_CHAT_QUERY_SEND_PLAIN;
 
     for (i = 0; i < n; i++) {
-        if (((ngx_chat_query_send_t *) jobs[i])->message.reply_to) {
-            return 1;
+        op = (ngx_chat_query_send_t *) jobs[i];
+
+        if (op->nfiles) {
+            return NGX_CHAT_QUERY_SEND_FILES;
+        }
+
+        if (op->message.reply_to) {
+            columns = NGX_CHAT_QUERY_SEND_REPLIES;
         }
     }
 
-    return 0;
+    return columns;
+}
+
+
+/* the single message of the packet takes its files */
+
+static void
+ngx_chat_query_send_add_files(ngx_chat_db_buf_t *text,
+    ngx_chat_query_send_t *op)
+{
+    ngx_uint_t  i;
+
+    if (op->nfiles == 0) {
+        return;
+    }
+
+    ngx_chat_query_text(text, ";");
+    ngx_chat_query_send_limit(text, &op->job);
+    ngx_chat_query_add(text,
+        "UPDATE chat_file SET state = 1, message_id = LAST_INSERT_ID()"
+        " WHERE owner_id = $1 AND state = 0"
+        " AND created_at > UTC_TIMESTAMP(6) - INTERVAL 25 HOUR"
+        " AND token IN (",
+        ngx_chat_query_number(op->message.sender_id));
+
+    for (i = 0; i < op->nfiles; i++) {
+        ngx_chat_query_add(text, i ? ",$1" : "$1",
+                           ngx_chat_query_string(&op->tokens[i]));
+    }
+
+    ngx_chat_query_text(text, ")");
 }
 
 
@@ -261,7 +338,7 @@ static void
 ngx_chat_query_send_conversations(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n)
 {
-    ngx_uint_t              i, npairs;
+    ngx_uint_t              i, npairs, nfiles;
     ngx_chat_query_pair_t  *pair, pairs[NGX_CHAT_QUERY_SEND_BATCH];
 
     ngx_chat_query_text(text,
@@ -270,19 +347,26 @@ ngx_chat_query_send_conversations(ngx_chat_db_buf_t *text,
         " VALUES ");
 
     npairs = ngx_chat_query_pairs(pairs, jobs, n);
+    nfiles = ((ngx_chat_query_send_t *) jobs[0])->nfiles;
 
     for (i = 0; i < npairs; i++) {
         pair = &pairs[i];
 
         ngx_chat_query_text(text, i ? "," : "");
-        ngx_chat_query_add(text,
-            "($1,$2,$3,LAST_INSERT_ID()+$4*" NGX_CHAT_QUERY_STEP ",$5,$6)",
+        /* NULL, which the column rejects, if a file was not taken */
+
+        ngx_chat_query_add(text, nfiles
+            ? "($1,$2,IF((SELECT COUNT(*) FROM chat_file"
+                        " WHERE message_id = LAST_INSERT_ID()) = $7,$3,NULL),"
+              "LAST_INSERT_ID()+$4*" NGX_CHAT_QUERY_STEP ",$5,$6)"
+            : "($1,$2,$3,LAST_INSERT_ID()+$4*" NGX_CHAT_QUERY_STEP ",$5,$6)",
             ngx_chat_query_number(pair->lo_id),
             ngx_chat_query_number(pair->hi_id),
             ngx_chat_query_number(pair->count),
             ngx_chat_query_number(pair->last),
             ngx_chat_query_number(pair->lo_unread),
-            ngx_chat_query_number(pair->hi_unread));
+            ngx_chat_query_number(pair->hi_unread),
+            ngx_chat_query_number(nfiles));
     }
 
     ngx_chat_query_text(text,
@@ -500,6 +584,36 @@ uint64_t
 ngx_chat_query_pair_key(uint32_t one, uint32_t other)
 {
     return (uint64_t) ngx_min(one, other) << 32 | ngx_max(one, other);
+}
+
+
+static void
+ngx_chat_query_message_by_client_build(ngx_chat_db_buf_t *text,
+    ngx_chat_db_job_t **jobs, ngx_uint_t n)
+{
+    ngx_uint_t                 old;
+    ngx_chat_query_message_t  *op = (ngx_chat_query_message_t *) jobs[0];
+
+    old = ngx_chat_query_before(text, NGX_CHAT_SCHEMA_CHANGES);
+
+    ngx_memzero(&op->message, sizeof(ngx_chat_message_t));
+    op->edited = 0;
+
+    ngx_chat_query_add(text, old
+        ? "SELECT STRAIGHT_JOIN FALSE, " NGX_CHAT_QUERY_MESSAGE
+        : "SELECT STRAIGHT_JOIN COALESCE(m.sent_hash ="
+          " UNHEX(SHA2(CONCAT(m.client_id, $1), 256)), FALSE), "
+          NGX_CHAT_QUERY_MESSAGE,
+        ngx_chat_query_string(&op->body));
+    ngx_chat_query_add_changed(text);
+    ngx_chat_query_add(text, old
+        ? " FROM chat_message m" NGX_CHAT_QUERY_OLD_INDEX("client_id")
+          NGX_CHAT_QUERY_JOIN_NAMES
+          " WHERE m.sender_id = $1 AND m.client_id = $2"
+        : " FROM chat_message m" NGX_CHAT_QUERY_JOIN_NAMES
+          " WHERE m.sender_id = $1 AND m.client_id = $2",
+        ngx_chat_query_number(op->sender_id),
+        ngx_chat_query_string(&op->client_id));
 }
 
 

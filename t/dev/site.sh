@@ -66,6 +66,8 @@ write_conf() {
         put("listen       80;", "listen       127.0.0.1:$e{CHAT_PORT};");
         put("server_name  chat.example.org;", "server_name  localhost;");
         put("root  /usr/share/ngx_chat/html;", "root  $e{TOP}/html;");
+        s/^( *)###(?=\S)/$1/mg;
+        s{/var/lib/ngx_chat/files}{$e{CHAT_RUN}/files}g;
     ' "${EXAMPLE-$TOP/nginx.conf.example}" >"$CHAT_RUN/nginx.conf"
 }
 

@@ -168,6 +168,7 @@ const rows = [...readFileSync(routes, 'utf8').matchAll(
     `\\.${name} = (?:ngx_string\\()?"?([^",)]*(?:, [^",)]+)*)`))?.[1];
 
   const item = { undefined: '', NGX_CHAT_PATH_ID: '{id}/',
+                 NGX_CHAT_PATH_FILE: '{file}/{filename}',
                  NGX_CHAT_PATH_NAME: `{name}/${value('tail') ?? ''}` }[value('kind')];
   const handled = ['get', 'post', 'put', 'patch', 'delete'].filter(value);
   const allowed = [...handled, ...value('get') ? ['head'] : [], 'options'];

@@ -27,6 +27,7 @@ static void statements_send(void);
 static void statements_message(void);
 static void statements_change(void);
 static void statements_block(void);
+static void statements_file(void);
 static void statements_messages(void);
 static void statements_messages_with(uint32_t peer_id);
 static void statements_conversations(void);
@@ -39,6 +40,8 @@ static void statements_print(const ngx_chat_db_type_t *class, void *one,
 
 
 static ngx_str_t  statements_text = ngx_string("text");
+static ngx_str_t  statements_token =
+    ngx_string("0123456789abcdef0123456789abcdef");
 static ngx_chat_forms_t  statements_forms = {
     2, 1, { ngx_string("text"), ngx_string("other"), ngx_null_string,
             ngx_null_string }, 0
@@ -59,6 +62,7 @@ main(void)
     statements_message();
     statements_change();
     statements_block();
+    statements_file();
     statements_messages();
     statements_conversations();
     statements_presence();
@@ -96,6 +100,11 @@ statements_send(void)
 
     op[0].message.reply_to = 1;
     statements_print(&ngx_chat_query_send, &op[0], NULL);
+
+    op[0].message.files = statements_text;
+    op[0].tokens = &statements_token;
+    op[0].nfiles = 1;
+    statements_print(&ngx_chat_query_send_files, &op[0], NULL);
 }
 
 
@@ -137,6 +146,7 @@ statements_change(void)
 
     statements_print(&ngx_chat_query_change_edit, &op, NULL);
     statements_print(&ngx_chat_query_change_delete, &op, NULL);
+    statements_print(&ngx_chat_query_change_delete_files, &op, NULL);
 }
 
 
@@ -162,6 +172,33 @@ statements_block(void)
     statements_print(&ngx_chat_query_block_add, &op, NULL);
     statements_print(&ngx_chat_query_block_remove, &op, NULL);
     statements_print(&ngx_chat_query_block_get, &op, NULL);
+}
+
+
+static void
+statements_file(void)
+{
+    ngx_chat_query_file_t   op;
+    ngx_chat_query_sweep_t  sweep;
+
+    ngx_memzero(&op, sizeof(ngx_chat_query_file_t));
+    ngx_memzero(&sweep, sizeof(ngx_chat_query_sweep_t));
+
+    op.user_id = STATEMENTS_USER;
+    op.file.token = statements_token;
+    op.file.name = statements_text;
+    op.file.type = statements_text;
+    op.tokens = &statements_token;
+    op.n = 1;
+
+    statements_print(&ngx_chat_query_file_usage, &op, NULL);
+    statements_print(&ngx_chat_query_file_create, &op, NULL);
+    statements_print(&ngx_chat_query_file_find, &op, NULL);
+    statements_print(&ngx_chat_query_file_get, &op, NULL);
+    statements_print(&ngx_chat_query_file_sweep, &sweep, NULL);
+
+    sweep.tokens = statements_token;
+    statements_print(&ngx_chat_query_file_removed, &sweep, NULL);
 }
 
 

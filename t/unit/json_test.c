@@ -325,7 +325,10 @@ json_test_out(void)
         "\"recipient\":\"Zo\xc3\xab\","
         "\"timestamp\":\"2025-12-30T07:03:02.325660Z\","
         "\"body\":\"\\\"</\\\\\\b\\f\\n\\r\\t\\u0001\\u001F\x7f"
-        "\xf0\x9f\x98\x80\\u0000\"}]}", "out", &whole);
+        "\xf0\x9f\x98\x80\\u0000\","
+        "\"files\":[{\"file\":\"a\",\"name\":\"\\\"url\\\":\\\"\","
+        "\"url\":\"/api/file/a/\",\"width\":1},{\"url\":\"/api/x\"}]}]}",
+        "out", &whole);
 
     free(got);
 
@@ -364,11 +367,15 @@ json_test_write(ngx_pool_t *pool, ngx_str_t *out)
 {
     ngx_chat_json_t     *json;
 
+    static ngx_str_t     base = ngx_string("/api/");
+
     ngx_chat_message_t   message = {
         .id = UINT64_MAX,
         .sender = T("u1"),
         .recipient = T("Zo\xc3\xab"),
         .timestamp = T("2025-12-30T07:03:02.325660Z"),
+        .files = T("[{\"file\":\"a\",\"name\":\"\\\"url\\\":\\\"\","
+                   "\"url\":\"file/a/\",\"width\":1},{\"url\":\"x\"}]"),
         .body = T("\"</\\\b\f\n\r\t\x01\x1f\x7f\xf0\x9f\x98\x80\0")
     };
 
@@ -399,7 +406,7 @@ json_test_write(ngx_pool_t *pool, ngx_str_t *out)
     ngx_chat_json_end(json);
     ngx_chat_json_key(json, "results");
     ngx_chat_json_array(json);
-    ngx_chat_json_message(json, &message);
+    ngx_chat_json_message(json, &message, &base);
     ngx_chat_json_end(json);
 
     ngx_chat_json_end(json);
@@ -420,7 +427,20 @@ json_test_out_all(void)
     ngx_pool_t        *pool;
     ngx_chat_json_t   *json;
 
+    static ngx_str_t   list = T("{\"body\":[\"a\",\"b\",1,[\"c\"],\"d\"],"
+                                "\"e\":[\"f\"]}");
+
     ngx_chat_field_t   field = { T("body"), 0, ngx_null_string };
+
+    /* strings of an array; other values are no strings */
+
+    pool = ngx_create_pool(0, NULL);
+    rc = ngx_chat_json_fields(pool, &list, &field, 1, &error);
+    test_ok(rc == NGX_OK && field.state == NGX_CHAT_FIELD_INVALID
+            && field.value.len > 4
+            && memcmp(field.value.data, "a,b,", 4) == 0,
+            "in: an array of strings");
+    ngx_destroy_pool(pool);
 
     size = 0;
     text.data = malloc(4 * 0x110000);

@@ -191,7 +191,7 @@ sub configure {
 
     my $parameters = join ' ', $redis->addresses, $redis->{parameters} // ();
 
-    s/^( *)##(?=\S)/$1/mg for $http, $server;
+    s/^( *)##(?=[^\s#])/$1/mg for $http, $server;
 
     $http =~ s{\bchat_redis\s+\K[^;]+}{$parameters}
         or die "nothing for several hosts in nginx.conf.example\n";

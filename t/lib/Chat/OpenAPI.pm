@@ -71,6 +71,7 @@ sub path_pattern {
     my $pattern = quotemeta $path;
 
     $pattern =~ s/\\\{name\\\}/[^\\x00-\\x1f\\x7f-\\x9f]{1,150}/;
+    $pattern =~ s/\\\/\\\{filename\\\}/(?:\/.*)?/;
     $pattern =~ s/\\\{\w+\\\}/[^\/]+/;
     $pattern =~ s/\\\/$/\\\/?/ if $path =~ m{^/api/v1/.};
 
@@ -237,7 +238,8 @@ sub body_faults {
         return;
     }
 
-    my ($media) = grep { $type eq $_ || $type =~ /^\Q$_\E;/ } keys %$content;
+    my ($media) = grep { $type eq $_ || $type =~ /^\Q$_\E;/ || $_ eq '*/*' }
+                       keys %$content;
 
     return "the type $type is not described" unless defined $media;
     return length $body ? 'HEAD has a body' : () if $method eq 'HEAD';
