@@ -13,6 +13,7 @@ use Chatctl::Database;
 use Chatctl::Django;
 use Chatctl::Erase;
 use Chatctl::Export;
+use Chatctl::Files;
 use Chatctl::Output qw(fail wrong_usage);
 use Chatctl::Purge;
 use Chatctl::Schema;
@@ -41,6 +42,10 @@ Usage: chatctl [--config FILE] COMMAND
   erase NAME [--received] [--wait SECONDS] [--yes]
                           delete a user's account, sessions and sent messages;
                           with --received, also the received messages
+
+  files check DIRECTORY [--delete]
+                          compare the directory of "chat_files" with the rows
+                          of files; with --delete, delete what is left over
 
   import-django DATABASE  copy users and messages from the tables of a Django
                           app on the same server into empty tables
@@ -77,6 +82,7 @@ my %COMMANDS = (
     'purge'         => [\&Chatctl::Purge::purge, 2, 2],
     'export'        => [\&Chatctl::Export::export_user, 1, 1],
     'erase'         => [\&Chatctl::Erase::erase, 1, 99],
+    'files check'   => [\&Chatctl::Files::check, 1, 2],
     'import-django' => [\&Chatctl::Django::import_tables, 1, 1],
 );
 
@@ -125,7 +131,7 @@ sub command {
     my @words = @$arguments;
     my $name = $words[0];
 
-    $name .= " $words[1]" if $name =~ /\A(?:db|user)\z/ && @words > 1;
+    $name .= " $words[1]" if $name =~ /\A(?:db|user|files)\z/ && @words > 1;
 
     my $command = $COMMANDS{$name}
         or wrong_usage("unknown command \"@words\"");

@@ -418,7 +418,8 @@ is($Errors, '', 'no error output');
 
 my $all = decode_json($bytes);
 
-is_deeply([sort keys %$all], [qw(account blocks conversations messages sessions)],
+is_deeply([sort keys %$all], [qw(account blocks conversations files messages
+               sessions)],
           'members');
 my $created = delete $all->{account}{created_at};
 like($created, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, 'times');

@@ -14,7 +14,7 @@ use Chatctl::Names qw(require_user);
 use Chatctl::Output qw(fail);
 
 # The members of a row: text, a number (+), a boolean (?), or text (-) or a number
-# (=) that is omitted when empty.
+# (=) or JSON (~) that is omitted when empty.
 
 my %fields = (
     account       => [qw(+user_id username ?is_admin ?is_active created_at
@@ -24,9 +24,10 @@ my %fields = (
                          +peer_read_id)],
     blocks        => [qw(username since)],
     messages      => [qw(+id user recipient timestamp -client_id body
-                         =reply_to -edited_at)],
+                         =reply_to -edited_at ~files)],
+    files         => [qw(file name type +size created_at =message_id)],
 );
-my @order = qw(account sessions conversations blocks messages end);
+my @order = qw(account sessions conversations blocks messages files end);
 
 my %plain = (n => "\n", t => "\t", 0 => "\0");
 
@@ -49,7 +50,7 @@ sub export_user {
 
     fail('the export is incomplete') if !$complete || !@expected;
 
-    for my $name (@order[0 .. 4]) {
+    for my $name (@order[0 .. 5]) {
         my ($found, $expected) = ($count{$name} // 0, shift @expected);
 
         fail("the export is incomplete: $found of $expected rows of \"$name\"")
@@ -92,7 +93,7 @@ sub print_row {
         my $value = shift @values;
 
         push @members, "\"$key\":" . json($type, $value)
-            if $type !~ /[-=]/ || length $value;
+            if $type !~ /[-=~]/ || length $value;
     }
 
     put($count{$name}++ ? ',' : '', $name eq 'account' ? '' : "\n",
@@ -113,7 +114,7 @@ sub begin_section {
 sub json {
     my ($type, $text) = @_;
 
-    return $text if $type =~ /[+=]/;
+    return $text if $type =~ /[+=~]/;
     return $text ? 'true' : 'false' if $type eq '?';
 
     $text =~ s/(["\\])/\\$1/g;

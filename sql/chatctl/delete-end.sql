@@ -9,6 +9,11 @@ DELETE m FROM chat_gone AS g STRAIGHT_JOIN chat_message AS m ON m.id = g.id;
 
 SET @deleted = ROW_COUNT();
 
+-- the module removes the contents of their files
+
+UPDATE chat_gone AS g STRAIGHT_JOIN chat_file AS f ON f.message_id = g.id
+SET f.state = 2, f.name = '' WHERE f.state = 1;
+
 -- fails, since the inner query returns two rows, unless all rows were deleted
 
 DO (SELECT 1 FROM (SELECT 1 AS n UNION ALL SELECT 2) AS two

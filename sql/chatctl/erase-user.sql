@@ -24,6 +24,9 @@ WHERE lo_id = @id AND NOT @left;
 UPDATE chat_conversation SET hi_read_id = 0, hi_unread = 0, blocks = 0
 WHERE hi_id = @id AND NOT @left;
 
+UPDATE chat_file SET state = 2, name = ''
+WHERE owner_id = @id AND state < 2 AND NOT @left;
+
 DELETE FROM chat_user WHERE id = @id AND NOT @left AND NOT @kept;
 UPDATE chat_user SET username = @name, password = '!',
                      name_unchecked = FALSE,

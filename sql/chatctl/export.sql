@@ -35,7 +35,8 @@ WHERE b.blocker_id = @id ORDER BY b.since;
 SELECT STRAIGHT_JOIN 'messages', m.id, s.username, r.username,
        DATE_FORMAT(m.created_at, @format),
        IF(m.sender_id = @id, IFNULL(m.client_id, ''), ''), m.body,
-       IFNULL(m.reply_to, ''), IFNULL(DATE_FORMAT(m.edited_at, @format), '')
+       IFNULL(m.reply_to, ''), IFNULL(DATE_FORMAT(m.edited_at, @format), ''),
+       IFNULL(m.files, '')
 FROM (SELECT id FROM chat_message WHERE sender_id = @id AND kind = 0
       UNION
       SELECT id FROM chat_message WHERE recipient_id = @id AND kind = 0) AS ids
@@ -43,6 +44,10 @@ JOIN chat_message AS m ON m.id = ids.id
 JOIN chat_user AS s ON s.id = m.sender_id
 JOIN chat_user AS r ON r.id = m.recipient_id
 ORDER BY ids.id;
+
+SELECT 'files', token, name, type, size, DATE_FORMAT(created_at, @format),
+       IFNULL(message_id, '')
+FROM chat_file WHERE owner_id = @id AND state < 2 ORDER BY created_at;
 
 SELECT 'end', (SELECT COUNT(*) FROM chat_user WHERE id = @id),
        (SELECT COUNT(*) FROM chat_session WHERE user_id = @id),
@@ -52,5 +57,6 @@ SELECT 'end', (SELECT COUNT(*) FROM chat_user WHERE id = @id),
        (SELECT COUNT(*) FROM chat_block WHERE blocker_id = @id),
        (SELECT COUNT(*) FROM chat_message WHERE sender_id = @id AND kind = 0)
        + (SELECT COUNT(*) FROM chat_message
-          WHERE recipient_id = @id AND sender_id <> @id AND kind = 0);
+          WHERE recipient_id = @id AND sender_id <> @id AND kind = 0),
+       (SELECT COUNT(*) FROM chat_file WHERE owner_id = @id AND state < 2);
 COMMIT;
