@@ -8,6 +8,7 @@
 use File::Basename qw(dirname);
 use Test::Nginx::Socket 'no_plan';
 use Chat;
+use Chat::Files;
 
 our @Migrations = map { dirname(__FILE__) . "/../sql/migrations/$_" }
                       '0006-changes.sql', '0007-blocks.sql',
@@ -185,6 +186,43 @@ is(api('u2', GET => '/api/v1/block/')->json->{results}[0]{username}, 'u1',
 is(api('u2', DELETE => '/api/v1/block/u1/')->code, 204, 'unblocked');
 works("current-$_") for 1 .. 4;
 is(api('u1', PUT => '/api/v1/block/u2/')->code, 204, 'blocked');
+unlike(error_log(), qr/needs \d/, 'no version is rejected');
+
+
+=== tables without files
+--- given
+message(u1 => 'u2', $_) for 'one', 'two', 'three';
+sql('UPDATE chat_message SET created_at = UTC_TIMESTAMP(6)');
+go_back_to_7();
+--- change
+# every operation queries the database
+s/^ *chat_zone [^;]*;//m or die;
+with_files();
+--- then
+works("previous-$_") for 1 .. 4;
+
+my $token = '0' x 32;
+
+is(upload('u1', 'name=a', 'x')->code, 503, 'an upload') for 1 .. 4;
+is(api('u1', GET => "/api/v1/file/$token/")->code, 404, 'a download');
+is(api('u1', POST => '/api/v1/message/',
+       { recipient => 'u2', files => [$token] })->code, 400, 'a message');
+is(api('u1', DELETE => '/api/v1/message/3/')->code, 204, 'a deletion');
+
+# connections have read the former version; message 2 is not in the zone
+migrate();
+sql("UPDATE chat_message SET files = '[{\"file\":\"$token\",\"name\":\"a\",'
+     '\"type\":\"a/b\",\"size\":1,\"url\":\"file/$token/a\"}]' WHERE id = 2");
+
+for (1 .. 8) {
+    is(api('u2', GET => '/api/v1/message/2/')->json->{files}[0]{url},
+       "/api/v1/file/$token/a", 'a message has its files at once');
+    is(api('u2', GET => '/api/v1/message/?before=3')->json
+           ->{results}[0]{files}[0]{file}, $token, 'also in a list');
+}
+
+is(upload('u1', 'name=a', 'x')->code, 201, 'an upload') for 1 .. 4;
+works("current-$_") for 1 .. 4;
 unlike(error_log(), qr/needs \d/, 'no version is rejected');
 
 
