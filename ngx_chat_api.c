@@ -67,6 +67,17 @@ static const ngx_chat_endpoint_t  ngx_chat_api_routes[] = {
       .title = "User Model Instance",
       .get = ngx_chat_user_get },
 
+    { .path = ngx_string("profile/"),
+      .request = NGX_CHAT_REQUEST_PROFILE_OWN,
+      .title = "Profile",
+      .patch = ngx_chat_profile_edit },
+
+    { .path = ngx_string("profile/"),
+      .kind = NGX_CHAT_PATH_NAME,
+      .request = NGX_CHAT_REQUEST_PROFILE,
+      .title = "Profile Instance",
+      .get = ngx_chat_profile_get },
+
     { .path = ngx_string("conversation/"),
       .request = NGX_CHAT_REQUEST_CONVERSATIONS,
       .title = "Conversation List",

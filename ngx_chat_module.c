@@ -148,8 +148,15 @@ static ngx_command_t  ngx_chat_commands[] = {
       &ngx_chat_api_post },
 
     { ngx_string("chat_auth"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_chat_conf_auth,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chat_profile"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_chat_conf_profile,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -383,6 +390,7 @@ ngx_chat_create_loc_conf(ngx_conf_t *cf)
      *
      *     chlcf->handler = NULL;
      *     chlcf->auth_redirect = { 0, NULL };
+     *     chlcf->auth_create = 0;
      *     chlcf->subscribe = NULL;
      *     chlcf->publish = { 0, NULL };
      *     chlcf->cookie = { 0, NULL };
@@ -399,6 +407,7 @@ ngx_chat_create_loc_conf(ngx_conf_t *cf)
     chlcf->api = NGX_CONF_UNSET;
     chlcf->auth = NGX_CONF_UNSET_UINT;
     chlcf->auth_index = NGX_CONF_UNSET;
+    chlcf->profile = NGX_CONF_UNSET_PTR;
     chlcf->subscriber = NGX_CONF_UNSET_UINT;
     chlcf->page_size = NGX_CONF_UNSET_UINT;
     chlcf->max_message = NGX_CONF_UNSET_UINT;
@@ -448,8 +457,10 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                                          : prev->auth;
         conf->auth_index = prev->auth_index;
         conf->auth_redirect = prev->auth_redirect;
+        conf->auth_create = prev->auth_create;
     }
 
+    ngx_conf_merge_ptr_value(conf->profile, prev->profile, NULL);
     ngx_conf_merge_str_value(conf->publish, prev->publish, "");
     ngx_conf_merge_uint_value(conf->page_size, prev->page_size, 15);
     ngx_conf_merge_uint_value(conf->max_message, prev->max_message, 4000);

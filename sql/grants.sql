@@ -3,8 +3,9 @@
 -- rights: run it as the owner of the database.
 
 GRANT SELECT ON chat.chat_schema TO 'chat'@'localhost';
-GRANT SELECT, UPDATE (password, last_seen_at, session_floor) ON chat.chat_user
-    TO 'chat'@'localhost';
+GRANT SELECT, UPDATE (password, last_seen_at, session_floor, display_name,
+    avatar_url) ON chat.chat_user TO 'chat'@'localhost';
+GRANT SELECT, INSERT, DELETE ON chat.chat_user_word TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE (last_seen_at), DELETE ON chat.chat_session
     TO 'chat'@'localhost';
 GRANT SELECT, INSERT, UPDATE (body, kind, change_id, reply_to, edited_at,

@@ -1,4 +1,4 @@
--- The tables of ngx_chat, version 8, for MariaDB 10.6 and MySQL 8.0 or later.
+-- The tables of ngx_chat, version 9, for MariaDB 10.6 and MySQL 8.0 or later.
 -- "chatctl db init" loads this file into an empty database.  The numbered
 -- files in sql/migrations/ upgrade existing tables.
 --
@@ -14,7 +14,7 @@ CREATE TABLE chat_schema (
     version       INT UNSIGNED NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB;
 
-INSERT INTO chat_schema (version) VALUES (8);
+INSERT INTO chat_schema (version) VALUES (9);
 
 
 -- Users.  Names are compared without case, but with accents: the generated
@@ -22,6 +22,8 @@ INSERT INTO chat_schema (version) VALUES (8);
 -- password: a crypt(3) string, Django's "pbkdf2_sha256$...", or "!" for none.
 -- session_floor: sessions with ids up to this one have ended.  Raising it ends
 -- all sessions of the user at once, however many exist.
+-- display_name, avatar_url: shown by clients; NULL: none.  chat_user_word follows
+-- from display_name and username_key.
 --
 -- A new name consists of visible characters: ASCII letters, digits and _.@+-,
 -- and other characters outside the ranges of chat_user_name, which are also in
@@ -45,8 +47,12 @@ CREATE TABLE chat_user (
     created_at    DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     last_seen_at  DATETIME(6) NULL,
     session_floor BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    display_name  VARCHAR(100) CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_bin NULL,
+    avatar_url    VARCHAR(255) CHARACTER SET ascii
+                  COLLATE ascii_bin NULL,
 
-    UNIQUE KEY username_key (username_key),
+    UNIQUE KEY name (username_key),
     CONSTRAINT chat_user_name CHECK (name_unchecked OR username NOT REGEXP
         '[\\x{0}-\\x{2A}\\x{2C}\\x{2F}\\x{3A}-\\x{3F}\\x{5B}-\\x{5E}\\x{60}'
         '\\x{7B}-\\x{A0}\\x{AD}\\x{34F}\\x{600}-\\x{605}\\x{61C}\\x{6DD}'
@@ -66,6 +72,25 @@ CREATE TABLE chat_user (
         '\\x{3099}-\\x{309A}\\x{FE20}-\\x{FE2F}]'
         '|^[.]{1,2}$|^$')
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+
+-- The index of the user search.  Each word of a display name has a row that
+-- contains the name from this word on, and rows with its first character and its
+-- first two characters.  A short search text is compared for equality, so it
+-- reads the rows of one page, in their order.  name_key is a copy of username_key.
+
+CREATE TABLE chat_user_word (
+    word          VARCHAR(60) CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_unicode_520_ci NOT NULL,
+    name_key      VARCHAR(150) CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_bin NOT NULL,
+    user_id       INT UNSIGNED NOT NULL,
+
+    PRIMARY KEY (word, name_key),
+    KEY user (user_id),
+    CONSTRAINT chat_user_word_user FOREIGN KEY (user_id)
+        REFERENCES chat_user (id) ON DELETE CASCADE
+) ENGINE=InnoDB;
 
 
 -- Sessions.  The key is the SHA-256 of the token; the token is not stored.  A

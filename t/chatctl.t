@@ -57,11 +57,11 @@ fails(1, qr/no ngx_chat tables; run "chatctl db init"/, '', 'db check',
       'check without tables');
 fails(1, qr/run "chatctl db init"/, '', 'db migrate',
       'migrate without tables');
-is(run('', 'db init'), "Schema version 8.\n", 'init');
-fails(1, qr/already has 8 tables/, '', 'db init', 'init twice');
-is(run('', 'db migrate'), "Schema version 8, up to date.\n",
+is(run('', 'db init'), "Schema version 9.\n", 'init');
+fails(1, qr/already has 9 tables/, '', 'db init', 'init twice');
+is(run('', 'db migrate'), "Schema version 9, up to date.\n",
    'nothing to migrate');
-like(run('', 'db check'), qr/^ok   schema version 8$/m, 'check');
+like(run('', 'db check'), qr/^ok   schema version 9$/m, 'check');
 
 
 # migration from version 1 results in the current schema
@@ -70,7 +70,8 @@ like(run('', 'db check'), qr/^ok   schema version 8$/m, 'check');
     my $shape = sub {
         my $text = sql($db, join ';', map { "SHOW CREATE TABLE $_" } qw(
             chat_schema chat_user chat_session chat_message chat_conversation
-            chat_writing chat_block chat_file));
+            chat_writing chat_block chat_file
+            chat_user_word));
         $text =~ s/ AUTO_INCREMENT=\d+//g;
         return $text;
     };
@@ -101,7 +102,8 @@ like(run('', 'db check'), qr/^ok   schema version 8$/m, 'check');
        . "Applying 0005-list-sessions.sql\n"
        . "Applying 0006-changes.sql\n"
        . "Applying 0007-blocks.sql\n"
-       . "Applying 0008-files.sql\n",
+       . "Applying 0008-files.sql\n"
+       . "Applying 0009-members.sql\n",
        'migrate from version 1');
     is($shape->(), $wanted, 'tables are those of schema.sql');
     is(sql($db, 'SELECT GROUP_CONCAT(id ORDER BY id) FROM chat_user
@@ -125,12 +127,16 @@ like(run('', 'db check'), qr/^ok   schema version 8$/m, 'check');
                 \ user\ 6,\ "\\x\{301\}a":\ U\+0301\ cannot\ be\ the\ first.*
                 \ user\ 8,\ "e\x{301}":\ it\ is\ not\ in\ NFC$/xms,
           '', 'db check', 'names that break the rule');
+    sql($db, "UPDATE chat_user SET display_name = 'Dr. Mary' WHERE id = 3");
     is(run('', "user rename --id 3 mary.ann"), "Renamed user 3 to mary.ann.\n",
        'rename by id');
     is(run('', "user rename 'a\x{200c}b' ab"), "Renamed user 4 to ab.\n",
        'rename by name');
     is(sql($db, 'SELECT id, name_unchecked FROM chat_user WHERE id IN (3, 4)'),
        "3\t0\n4\t0\n", 'renaming removes the mark');
+    is(sql($db, 'SELECT word, name_key FROM chat_user_word WHERE user_id = 3
+                 AND CHAR_LENGTH(word) > 2 ORDER BY 1'),
+       "Dr. Mary\tmary.ann\nMary\tmary.ann\n", 'and stores the words');
     fails(1, qr/^BAD  3 names break/m, '', 'db check',
           'other names still break the rule');
 
@@ -172,10 +178,10 @@ sql($db, 'UPDATE chat_schema SET version = 1');
     is(sql($db, 'SELECT version FROM chat_schema'), "5\n", 'new version');
 }
 
-sql($db, 'UPDATE chat_schema SET version = 9');
-fails(1, qr/^BAD  schema version 9, should be 8/m, '', 'db check',
+sql($db, 'UPDATE chat_schema SET version = 10');
+fails(1, qr/^BAD  schema version 10, should be 9/m, '', 'db check',
       'check reports another version');
-sql($db, 'DROP TABLE m; UPDATE chat_schema SET version = 8');
+sql($db, 'DROP TABLE m; UPDATE chat_schema SET version = 9');
 
 
 # users

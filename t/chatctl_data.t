@@ -393,8 +393,9 @@ sound();
 
 === export: all data of a user
 --- given
-sql("INSERT INTO chat_user (id, username, last_seen_at)
-     VALUES (9, 'Zoë', '2025-01-02 03:04:05.000006')");
+sql("INSERT INTO chat_user (id, username, last_seen_at, display_name,
+                            avatar_url)
+     VALUES (9, 'Zoë', '2025-01-02 03:04:05.000006', 'Zoë \"Z\"', '/z.png')");
 --- then
 add_session('Zoë', token => 'zzz');
 my $texts = join '', map { chr } 1 .. 31, 0x22, 0x27, 0x5c, 0x7f, 0xe9, 0x2028,
@@ -426,7 +427,9 @@ like($created, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, 'times');
 is_deeply($all->{account},
           { user_id => 9, username => 'Zoë', is_admin => JSON::PP::false,
             is_active => JSON::PP::true,
-            last_seen_at => '2025-01-02T03:04:05.000006Z' }, 'the account');
+            last_seen_at => '2025-01-02T03:04:05.000006Z',
+            display_name => 'Zoë "Z"', avatar_url => '/z.png' },
+          'the account');
 is(scalar @{ $all->{sessions} }, 1, 'one session');
 is_deeply([sort keys %{ $all->{sessions}[0] }], ['created_at', 'expires_at'],
           'session has no token');
@@ -459,7 +462,8 @@ sql('DELETE FROM chat_session');
 my $all = decode_json(chatctl('export U4'));
 
 is($all->{account}{username}, 'u4', 'the account');
-is($all->{account}{last_seen_at}, undef, 'last_seen_at is omitted');
+is($all->{account}{$_}, undef, "$_ is omitted")
+    for qw(last_seen_at display_name);
 is_deeply([@$all{qw(sessions conversations messages)}], [[], [], []],
           'empty lists');
 
@@ -550,6 +554,7 @@ message(u2 => 'u1', 'from u2');
 message(u1 => 'u3', 'to u3');
 message(u1 => 'u1', 'a note');
 message(u2 => 'u3', 'of others');
+sql("INSERT INTO chat_user_word VALUES ('u', 'u1', 1), ('u', 'u2', 2)");
 sql('UPDATE chat_conversation SET lo_unread = 0, hi_unread = 0
      WHERE lo_id = hi_id');
 
@@ -568,11 +573,14 @@ is($Code, 0, 'exit status') or Test::More::diag($Errors);
 is_deeply([sql('SELECT id, body FROM chat_message ORDER BY id')],
           [2 => 'from u2', 5 => 'of others'], 'remaining messages');
 is_deeply([sql('SELECT username, password, is_admin, is_active, last_seen_at,
-                       created_at FROM chat_user WHERE id = 1')],
-          ['deleted-1', '!', 0, 0, undef, '1970-01-01 00:00:00.000000'],
+                       created_at, display_name, avatar_url
+                FROM chat_user WHERE id = 1')],
+          ['deleted-1', '!', 0, 0, undef, '1970-01-01 00:00:00.000000', undef,
+           undef],
           'anonymous row');
 is(scalar sql('SELECT COUNT(*) FROM chat_session WHERE user_id = 1'), 0,
    'no sessions');
+is(join(' ', sql('SELECT user_id FROM chat_user_word')), '2', 'no words');
 sound();
 
 is_deeply([map { $_->{username} }

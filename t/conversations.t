@@ -74,10 +74,10 @@ GET /api/v1/conversation/
 --- json
 {"results":[
 {"user":"u2","unread":2,"read_id":0,"peer_read_id":0,"online":false,
- "last_seen_at":null,"last_message":
+ "last_seen_at":null,"display_name":null,"avatar_url":null,"last_message":
 {"id":5,"user":"u2","recipient":"u1","timestamp":"<time>","body":"four"}},
 {"user":"u3","unread":1,"read_id":0,"peer_read_id":0,"online":false,
- "last_seen_at":null,"last_message":
+ "last_seen_at":null,"display_name":null,"avatar_url":null,"last_message":
 {"id":2,"user":"u3","recipient":"u1","timestamp":"<time>","body":"two"}}],
 "has_more":false,"cursor":"<text>"}
 
@@ -102,7 +102,7 @@ GET /api/v1/conversation/
 --- json
 {"results":[
 {"user":"u1","unread":1,"read_id":0,"peer_read_id":0,"online":false,
- "last_seen_at":null,"last_message":
+ "last_seen_at":null,"display_name":null,"avatar_url":null,"last_message":
 {"id":1,"user":"u1","recipient":"u2","timestamp":"<time>","body":"one"}}],
 "has_more":false,"cursor":"<text>"}
 

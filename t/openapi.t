@@ -23,6 +23,7 @@ our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
 our %Json = (
     '/api/v1/message/'                  => { recipient => 'u2', body => 'x' },
     '/api/v1/message/{id}/'             => { body => 'y' },
+    '/api/v1/profile/'                  => { display_name => 'x' },
     '/api/v1/conversation/{name}/read/' => { id => 1 },
     '/api/v1/session/'  => { username => 'u1', password => $Chat::Password },
     '/api/v1/password/' => { old_password => $Chat::Password,
@@ -259,7 +260,7 @@ refusing(['chat_user'], sub {
 refusing([qw(chat_session chat_user chat_message)], sub {
     codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS'
                                  && "@$_[0, 1]" !~ m{^(?!POST).*/message/} }
-                               ours(qr{^/api/v1/(message|user|conversation|
+                               ours(qr{^/api/v1/(message|user|profile|conversation|
                                                  password)/}x)]);
     codes_are(500, 'u1', [grep { $_->[0] =~ /POST|DELETE/ }
                                ours(qr{^/(api/v1/session|login)/})]);

@@ -214,7 +214,8 @@ settle(3);
 
 is(events($sockets[0]), '', 'no event');
 is(api('u1', GET => '/api/v1/user/?limit=1')->body,
-   '{"results":[{"username":"u2"}],"has_more":true}', 'users');
+   '{"results":[{"username":"u2","display_name":null,"avatar_url":null}],'
+   . '"has_more":true}', 'users');
 unlike(api('u1', GET => '/api/v1/conversation/')->body,
        qr/online|last_seen_at/, 'inbox');
 is(scalar sql("SELECT COUNT(*) FROM chat_user WHERE last_seen_at IS NOT NULL"),

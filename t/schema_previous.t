@@ -12,11 +12,21 @@ use Chat::Files;
 
 our @Migrations = map { dirname(__FILE__) . "/../sql/migrations/$_" }
                       '0006-changes.sql', '0007-blocks.sql',
-                      '0008-files.sql';
+                      '0008-files.sql',
+                      '0009-members.sql';
 
 # go_back: gives the tables the form of version 5; go_back_to_N: of version N
 
+sub go_back_to_8 {
+    sql('DROP TABLE chat_user_word');
+    sql('ALTER TABLE chat_user DROP COLUMN display_name,
+         DROP COLUMN avatar_url');
+    sql('ALTER TABLE chat_user RENAME INDEX name TO username_key');
+    sql('UPDATE chat_schema SET version = 8');
+}
+
 sub go_back_to_7 {
+    go_back_to_8();
     sql('DROP TABLE chat_file');
     sql('ALTER TABLE chat_message DROP COLUMN files');
     sql('ALTER TABLE chat_session RENAME INDEX session TO id');
@@ -226,6 +236,43 @@ works("current-$_") for 1 .. 4;
 unlike(error_log(), qr/needs \d/, 'no version is rejected');
 
 
+=== tables without profiles
+--- given
+message(u1 => 'u2', 'one');
+go_back_to_8();
+--- change
+# every operation queries the database
+s/^ *chat_zone [^;]*;//m or die;
+--- then
+my $search = sub {
+    return api('u1', GET => '/api/v1/user/?search=u2')->body;
+};
+my $inbox = sub {
+    return api('u1', GET => '/api/v1/conversation/')->json->{results}[0];
+};
+
+like($search->(), qr/"u2","display_name":null/, 'a search') for 1 .. 4;
+is($inbox->()->{display_name}, undef, 'an inbox') for 1 .. 4;
+is(api('u1', GET => '/api/v1/profile/u2/')->code, 503, 'a profile');
+is(api('u1', PATCH => '/api/v1/profile/', { display_name => 'x' })->code, 503,
+   'a new name');
+is(api('', POST => '/api/v1/session/',
+       { username => 'u1', password => 'correct horse' })->code, 200,
+   'a login');
+
+# connections have read the former version
+migrate();
+sql("UPDATE chat_user SET display_name = 'Bob' WHERE id = 2");
+
+like($search->(), qr/"u2","display_name":"Bob"/, 'a search') for 1 .. 8;
+is($inbox->()->{display_name}, 'Bob', 'an inbox') for 1 .. 8;
+is(api('u1', GET => '/api/v1/profile/u2/')->json->{display_name}, 'Bob',
+   'a profile');
+is(api('u1', PATCH => '/api/v1/profile/', { display_name => 'Al' })->code, 200,
+   'a new name');
+unlike(error_log(), qr/needs \d/, 'no version is rejected');
+
+
 === requests succeed during the migration
 --- timeout: 60
 --- given
@@ -267,7 +314,7 @@ my $pid = fork // die "fork: $!\n";
 if ($pid == 0) {
     my $db = connect_db();
 
-    for my $n (0 .. 2) {
+    for my $n (0 .. $#Migrations) {
         $db->do($_) for statements($Migrations[$n]);
         $db->do('UPDATE chat_schema SET version = ' . (6 + $n));
     }

@@ -135,6 +135,9 @@ sub use_all {
     push @failed, files();
     $step->('people', 200, 'u1', GET => '/api/v1/user/');
     $step->('search', 200, 'u1', GET => '/api/v1/user/?search=u');
+    $step->('profile', 200, 'u1', GET => '/api/v1/profile/u2/');
+    $step->('new name', 200, 'u1', PATCH => '/api/v1/profile/',
+            { display_name => "Name $Round" });
     $step->('inbox', 200, 'u1', GET => '/api/v1/conversation/');
     $step->('read', 200, 'u1', POST => '/api/v1/conversation/u2/read/',
             { id => 1 });

@@ -155,7 +155,7 @@ sql('UPDATE chat_user SET is_active = FALSE WHERE id = 3');
 --- request
 GET /api/v1/user/?search=u
 --- response_body chomp
-{"results":[{"username":"u2","online":false,"last_seen_at":null},{"username":"u4","online":false,"last_seen_at":null}],"has_more":false}
+{"results":[{"username":"u2","display_name":null,"avatar_url":null,"online":false,"last_seen_at":null},{"username":"u4","display_name":null,"avatar_url":null,"online":false,"last_seen_at":null}],"has_more":false}
 
 
 === limit=0 is rejected

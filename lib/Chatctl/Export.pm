@@ -18,7 +18,7 @@ use Chatctl::Output qw(fail);
 
 my %fields = (
     account       => [qw(+user_id username ?is_admin ?is_active created_at
-                         -last_seen_at)],
+                         -last_seen_at -display_name -avatar_url)],
     sessions      => [qw(created_at expires_at -last_seen_at -address -agent)],
     conversations => [qw(user +message_count +last_message_id +unread +read_id
                          +peer_read_id)],

@@ -62,8 +62,8 @@ sub rename_user {
     my $name = Chatctl::NameRule::new_name($arguments[1]);
 
     check_unused($name, $id);
-    change_user($id, 'username = @name, name_unchecked = FALSE',
-                name => text($name));
+    set_names($id, 'username = @name, name_unchecked = FALSE',
+              name => text($name));
     is_stored('id = @id AND username = @name', "\"$name\"",
               id => number($id), name => text($name));
     say_done("Renamed user $id to $name.");
@@ -176,9 +176,22 @@ sub change_user {
 }
 
 
-# end_user ID, ASSIGNMENTS, VALUES: the same, and ends all sessions of the
-# user. Returns the number of the deleted sessions.  The first UPDATE locks
-# the row, so no session starts before the second one.
+# set_names ID, ASSIGNMENTS, VALUES: changes the name, and the rows of
+# chat_user_word that follow from it
+
+sub set_names {
+    my ($id, $assignments, %values) = @_;
+
+    sql("CREATE TEMPORARY TABLE chat_named SELECT CAST(\@id AS UNSIGNED) AS id;
+         START TRANSACTION;
+         UPDATE chat_user SET $assignments WHERE id = \@id;\n"
+        . statements('words') . 'COMMIT;', %values, id => number($id));
+}
+
+
+# end_user ID, ASSIGNMENTS, VALUES: changes the row as change_user does, and
+# ends all sessions of the user.  Returns the number of the deleted sessions.
+# The first UPDATE locks the row, so no session starts before the second one.
 
 sub end_user {
     my ($id, $assignments, %values) = @_;

@@ -11,6 +11,7 @@ SELECT EXISTS (SELECT 1 FROM chat_message WHERE recipient_id = @id) INTO @kept;
 SET @left = @sent OR (@received AND @kept);
 
 DELETE FROM chat_session WHERE user_id = @id AND NOT @left;
+DELETE FROM chat_user_word WHERE user_id = @id AND NOT @left;
 DELETE FROM chat_block
 WHERE (blocker_id = @id OR blocked_id = @id) AND NOT @left;
 DELETE FROM chat_conversation
@@ -30,6 +31,7 @@ WHERE owner_id = @id AND state < 2 AND NOT @left;
 DELETE FROM chat_user WHERE id = @id AND NOT @left AND NOT @kept;
 UPDATE chat_user SET username = @name, password = '!',
                      name_unchecked = FALSE,
+                     display_name = NULL, avatar_url = NULL,
                      is_admin = FALSE, is_active = FALSE,
                      created_at = '1970-01-01', last_seen_at = NULL
 WHERE id = @id AND NOT @left;

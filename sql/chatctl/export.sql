@@ -7,7 +7,8 @@ START TRANSACTION WITH CONSISTENT SNAPSHOT;
 
 SELECT 'account', id, username, is_admin, is_active,
        DATE_FORMAT(created_at, @format),
-       IFNULL(DATE_FORMAT(last_seen_at, @format), '')
+       IFNULL(DATE_FORMAT(last_seen_at, @format), ''),
+       IFNULL(display_name, ''), IFNULL(avatar_url, '')
 FROM chat_user WHERE id = @id;
 
 SELECT 'sessions', DATE_FORMAT(created_at, @format),

@@ -115,8 +115,7 @@ ngx_chat_conversation_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         ngx_chat_json_number(json, last->read_id);
         ngx_chat_json_key(json, "peer_read_id");
         ngx_chat_json_number(json, last->peer_read_id);
-        ngx_chat_user_presence(r, json, last->peer_id, last->blocks,
-                               &last->seen);
+        ngx_chat_user_profile(r, json, last->peer_id, &last->profile);
         ngx_chat_json_end(json);
     }
 

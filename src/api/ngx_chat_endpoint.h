@@ -61,11 +61,24 @@ void ngx_chat_message_changed(ngx_chat_ctx_t *ctx);
 
 
 /*
- * Adds the members "online" and "last_seen_at" of a user, unless chat_presence
- * is off.  "blocks" are those between this user and the one of the request.
+ * Adds the members "display_name" and "avatar_url" of a user, and unless
+ * chat_presence is off, "online" and "last_seen_at".
  */
-void ngx_chat_user_presence(ngx_http_request_t *r, ngx_chat_json_t *json,
-    uint32_t user_id, ngx_uint_t blocks, ngx_str_t *seen);
+void ngx_chat_user_profile(ngx_http_request_t *r, ngx_chat_json_t *json,
+    uint32_t user_id, ngx_chat_profile_t *profile);
+
+
+/* first steps of profile/ */
+
+ngx_int_t ngx_chat_profile_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_profile_edit(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+
+/*
+ * Reads a display name; null is an empty name.  Returns NGX_OK, or the result
+ * for the step.
+ */
+ngx_int_t ngx_chat_profile_field(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_chat_field_t *field, ngx_str_t *name);
 
 
 /* first steps of conversation/ */

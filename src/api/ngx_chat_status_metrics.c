@@ -180,6 +180,8 @@ static const char *const  ngx_chat_status_endpoints[] = {
     "message/ID/",
     "user/",
     "user/ID/",
+    "profile/NAME/",
+    "profile/",
     "conversation/",
     "conversation/NAME/read/",
     "conversation/NAME/typing/",

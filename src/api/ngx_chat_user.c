@@ -310,7 +310,7 @@ ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 }
 
 
-/* users of a page have their presence */
+/* users of a page have their profile */
 
 static void
 ngx_chat_user_array(ngx_http_request_t *r, ngx_chat_json_t *json,
@@ -333,41 +333,11 @@ ngx_chat_user_array(ngx_http_request_t *r, ngx_chat_json_t *json,
         ngx_chat_json_object(json);
         ngx_chat_json_key(json, "username");
         ngx_chat_json_string(json, &row[i].name);
-        ngx_chat_user_presence(r, json, row[i].id, row[i].blocks,
-                               &row[i].seen);
+        ngx_chat_user_profile(r, json, row[i].id, &row[i].profile);
         ngx_chat_json_end(json);
     }
 
     ngx_chat_json_end(json);
-}
-
-
-void
-ngx_chat_user_presence(ngx_http_request_t *r, ngx_chat_json_t *json,
-    uint32_t user_id, ngx_uint_t blocks, ngx_str_t *seen)
-{
-    ngx_chat_main_conf_t      *chmcf;
-    ngx_chat_presence_zone_t  *zone;
-
-    chmcf = ngx_http_get_module_main_conf(r, ngx_chat_module);
-
-    if (!chmcf->presence) {
-        return;
-    }
-
-    zone = ngx_chat_http_worker(r)->presence_zone;
-
-    ngx_chat_json_key(json, "online");
-    ngx_chat_json_bool(json, !blocks && ngx_chat_presence_zone_online(zone,
-                                                                  user_id));
-    ngx_chat_json_key(json, "last_seen_at");
-
-    if (blocks || seen->len == 0) {
-        ngx_chat_json_null(json);
-
-    } else {
-        ngx_chat_json_string(json, seen);
-    }
 }
 
 

@@ -92,6 +92,8 @@ typedef enum {
     NGX_CHAT_REQUEST_MESSAGE,
     NGX_CHAT_REQUEST_USERS,
     NGX_CHAT_REQUEST_USER,
+    NGX_CHAT_REQUEST_PROFILE,
+    NGX_CHAT_REQUEST_PROFILE_OWN,
     NGX_CHAT_REQUEST_CONVERSATIONS,
     NGX_CHAT_REQUEST_READ,
     NGX_CHAT_REQUEST_TYPING,
@@ -145,7 +147,7 @@ extern const ngx_uint_t  ngx_chat_metrics_sizes[NGX_CHAT_METRICS_BUCKETS];
 
 /* query types, by index in ngx_chat_query_types[] */
 
-#define NGX_CHAT_METRICS_QUERIES   48
+#define NGX_CHAT_METRICS_QUERIES   64
 
 typedef struct {
     ngx_chat_histogram_t   time;              /* jobs, including waiting */

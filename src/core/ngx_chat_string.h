@@ -87,6 +87,16 @@ ngx_int_t ngx_chat_unicode_lookup(ngx_str_t *name);
 /* returns 1 if no character of this UTF-8 is visible */
 ngx_uint_t ngx_chat_unicode_blank(ngx_str_t *text);
 
+/*
+ * Returns NGX_OK and a display name: the NFC of a text without white space at
+ * both ends, with "cut" shortened to NGX_CHAT_DISPLAY_LEN characters.  Returns
+ * NGX_DECLINED if the text is blank, invalid or too long, or has control
+ * characters or characters that change the direction of text; NGX_ERROR: no
+ * memory.
+ */
+ngx_int_t ngx_chat_unicode_display(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_uint_t cut, ngx_str_t *name);
+
 
 typedef enum {
     NGX_CHAT_UNICODE_NFC = 0,

@@ -18,6 +18,8 @@
 #define NGX_CHAT_HASH_LEN       32            /* SHA-256, bytes */
 #define NGX_CHAT_TIMESTAMP_LEN  (sizeof("2025-12-30T07:03:02.325660Z") - 1)
 #define NGX_CHAT_CLIENT_ID_MAX  64            /* characters */
+#define NGX_CHAT_DISPLAY_LEN    100           /* display name, characters */
+#define NGX_CHAT_AVATAR_LEN     255           /* bytes */
 
 
 typedef u_char  ngx_chat_hash_t[NGX_CHAT_HASH_LEN];  /* SHA-256 of a token */
@@ -30,7 +32,21 @@ typedef struct {
                                                  only */
     ngx_uint_t             admin;             /* flag */
     ngx_uint_t             active;            /* flag */
+    uint32_t               profile;           /* CRC-32 of the display name, a
+                                                 space and the avatar; set by a
+                                                 query by name only */
 } ngx_chat_user_t;
+
+
+/* members of a user that others see */
+
+typedef struct {
+    ngx_str_t              display_name;      /* empty: none */
+    ngx_str_t              avatar_url;        /* empty: none */
+    ngx_str_t              seen;              /* timestamp; empty: never */
+    ngx_uint_t             blocks;            /* NGX_CHAT_BLOCK_LO|HI between
+                                                 this user and the reader */
+} ngx_chat_profile_t;
 
 
 typedef struct {
@@ -59,9 +75,7 @@ typedef struct {
     uint64_t               read_id;           /* read mark, a message id */
     uint64_t               peer_read_id;
     ngx_chat_message_t     last;
-    ngx_str_t              seen;              /* of the peer, as timestamp;
-                                                 empty: never */
-    ngx_uint_t             blocks;            /* NGX_CHAT_BLOCK_LO|HI */
+    ngx_chat_profile_t     profile;           /* of the peer */
 } ngx_chat_conversation_t;
 
 

@@ -26,9 +26,10 @@ typedef struct {
     ngx_chat_hash_t            hashes[NGX_CHAT_QUERY_SESSIONS];
 
     union {
-        ngx_chat_db_job_t         job;         /* first member of both */
+        ngx_chat_db_job_t         job;         /* first member of all */
         ngx_chat_query_session_t  session;
         ngx_chat_query_user_t     user;
+        ngx_chat_query_profile_t  profile;
     } op;
 } ngx_chat_auth_lookup_t;
 
@@ -45,6 +46,11 @@ static void ngx_chat_auth_sessions_found(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx, ngx_chat_query_session_t *op);
 static ngx_int_t ngx_chat_auth_variable(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_auth_found(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx, ngx_str_t *name, ngx_chat_user_t *user);
+static ngx_int_t ngx_chat_auth_create(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_auth_name(ngx_http_request_t *r, ngx_str_t *name);
 static ngx_chat_auth_lookup_t *ngx_chat_auth_lookup(ngx_http_request_t *r,
     const ngx_chat_db_type_t *type);
 static ngx_int_t ngx_chat_auth_submit(ngx_http_request_t *r,
@@ -57,8 +63,6 @@ static ngx_int_t ngx_chat_auth_verdict(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_auth_redirect(ngx_http_request_t *r,
     ngx_str_t *uri);
-static ngx_int_t ngx_chat_auth_same_user(ngx_chat_user_t *user,
-    ngx_str_t *name);
 
 
 /*
@@ -230,22 +234,14 @@ ngx_chat_auth_take(ngx_chat_ctx_t *ctx, u_char *hash, ngx_chat_user_t *user,
 static ngx_int_t
 ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
-    ngx_int_t                   rc;
-    ngx_str_t                   name;
-    ngx_chat_cache_t           *cache;
-    ngx_chat_loc_conf_t        *chlcf;
-    ngx_chat_auth_lookup_t     *lookup;
-    ngx_http_variable_value_t  *vv;
+    ngx_int_t                rc;
+    ngx_str_t                name;
+    ngx_chat_user_t          user;
+    ngx_chat_auth_lookup_t  *lookup;
 
-    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
-
-    vv = ngx_http_get_flushed_variable(r, chlcf->auth_index);
-    if (vv == NULL) {
+    if (ngx_chat_auth_name(r, &name) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    name.data = vv->data;
-    name.len = vv->not_found ? 0 : vv->len;
 
     ctx->auth.checked = ngx_current_msec;
     ctx->auth.revision = ngx_chat_http_revision(r);
@@ -253,16 +249,16 @@ ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     /* browsers send most credentials behind such names automatically */
     ctx->auth.origin = ngx_chat_origin(r);
 
-    cache = ngx_chat_http_zone(r)->cache;
-
-    rc = ngx_chat_cache_user_get(cache, &name, r->pool, &ctx->user);
+    rc = ngx_chat_cache_user_get(ngx_chat_http_zone(r)->cache, &name, r->pool,
+                                 &user);
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (rc == NGX_OK) {
         ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_HIT);
-        return NGX_OK;
+        ctx->user = user;
+        return ngx_chat_auth_site_copy(r, ctx, &name);
     }
 
     /* rc == NGX_DECLINED */
@@ -276,6 +272,7 @@ ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
                                      &lookup->op.user.name);
 
     if (rc == NGX_DECLINED) {
+        ctx->auth.unknown = (name.len != 0);
         return NGX_OK;
     }
 
@@ -286,6 +283,103 @@ ngx_chat_auth_variable(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_http_count(r, NGX_CHAT_COUNT_USER_MISS);
 
     return ngx_chat_auth_submit(r, ctx, lookup);
+}
+
+
+static ngx_int_t
+ngx_chat_auth_name(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_chat_loc_conf_t        *chlcf;
+    ngx_http_variable_value_t  *vv;
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    vv = ngx_http_get_flushed_variable(r, chlcf->auth_index);
+    if (vv == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->data = vv->data;
+    name->len = vv->not_found ? 0 : vv->len;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The result of a lookup by name.  Returns NGX_OK, NGX_AGAIN if the user is
+ * being added, or NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_chat_auth_found(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_str_t *name, ngx_chat_user_t *user)
+{
+    ngx_chat_loc_conf_t  *chlcf;
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
+
+    if (user->id == 0 && chlcf->auth_create && name) {
+        return ngx_chat_auth_create(r, ctx);
+    }
+
+    if (user->id == 0 || !user->active) {
+        ctx->auth.unknown = 1;
+        return NGX_OK;
+    }
+
+    ctx->user = *user;
+
+    if (name) {
+        ngx_chat_cache_user_put(ngx_chat_http_zone(r)->cache, name, user);
+
+        return (ngx_chat_auth_site_copy(r, ctx, name) == NGX_OK) ? NGX_OK
+                                                                  : NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* adds the user whose name is in the variable, if a new user may have it */
+
+static ngx_int_t
+ngx_chat_auth_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    u_char                    *buf;
+    ngx_int_t                  rc;
+    ngx_str_t                  name;
+    ngx_chat_auth_lookup_t    *lookup;
+    ngx_chat_query_profile_t  *op;
+
+    lookup = ngx_chat_auth_lookup(r, &ngx_chat_query_profile_create);
+    buf = ngx_pnalloc(r->pool, NGX_CHAT_NAME_SIZE);
+
+    if (lookup == NULL || buf == NULL
+        || ngx_chat_auth_name(r, &name) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    op = &lookup->op.profile;
+
+    if (ngx_chat_unicode_normalize(&name, NGX_CHAT_UNICODE_NFC, buf,
+                                   NGX_CHAT_NAME_SIZE, &op->username)
+        != NGX_OK
+        || ngx_chat_unicode_name(&op->username) != NGX_OK)
+    {
+        ctx->auth.unknown = 1;
+        return NGX_OK;
+    }
+
+    rc = ngx_chat_auth_site_profile(r, &op->display_name, &op->avatar_url);
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_chat_auth_submit(r, ctx, lookup);
+
+    return (rc == NGX_OK || rc == NGX_AGAIN) ? rc : NGX_ERROR;
 }
 
 
@@ -349,6 +443,7 @@ ngx_chat_auth_submit(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 static void
 ngx_chat_auth_done(ngx_chat_db_job_t *job)
 {
+    ngx_int_t                rc;
     ngx_chat_ctx_t          *ctx;
     ngx_connection_t        *c;
     ngx_http_request_t      *r;
@@ -370,18 +465,28 @@ ngx_chat_auth_done(ngx_chat_db_job_t *job)
     ctx->log.db_time += job->time;
     ctx->log.db_used = 1;
 
+    rc = NGX_OK;
+
     if (job->rc != NGX_OK) {
         ctx->auth.unavailable = 1;
 
     } else if (job->type == &ngx_chat_query_session_get) {
         ngx_chat_auth_sessions_found(r, ctx, &lookup->op.session);
 
-    } else if (lookup->op.user.user.active) {
-        ctx->user = lookup->op.user.user;
+    } else if (job->type == &ngx_chat_query_profile_create) {
+        rc = ngx_chat_auth_found(r, ctx, NULL, &lookup->op.profile.user);
 
-        ngx_chat_cache_user_put(ngx_chat_http_zone(r)->cache,
-                                &lookup->op.user.name.text[0],
-                                &ctx->user);
+    } else {
+        rc = ngx_chat_auth_found(r, ctx, &lookup->op.user.name.text[0],
+                                 &lookup->op.user.user);
+    }
+
+    if (rc == NGX_AGAIN) {
+        return;
+    }
+
+    if (rc == NGX_ERROR) {
+        ctx->auth.unavailable = 1;
     }
 
     ctx->auth.done = 1;
@@ -611,6 +716,12 @@ ngx_chat_auth_verdict(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
         ctx->user.id = 0;
     }
 
+    if (ctx->auth.unknown) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "chat: the name in the variable of \"chat_auth\" does "
+                      "not belong to an active user");
+    }
+
     chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
 
     if (chlcf->handler && r->content_handler == chlcf->handler
@@ -638,7 +749,10 @@ ngx_chat_auth_verdict(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     }
 
     if (ctx->user.id == 0) {
-        if (chlcf->auth_redirect.len
+
+        /* the site would redirect a member back */
+
+        if (chlcf->auth_redirect.len && !ctx->auth.unknown
             && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)))
         {
             return ngx_chat_auth_redirect(r, &chlcf->auth_redirect);
@@ -686,81 +800,4 @@ ngx_chat_auth_redirect(ngx_http_request_t *r, ngx_str_t *uri)
     }
 
     return NGX_HTTP_MOVED_TEMPORARILY;
-}
-
-
-/*
- * All headers of this name are compared.  A variable would cost ten times as
- * much in each send.
- */
-
-ngx_int_t
-ngx_chat_auth_expected(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
-
-    static ngx_str_t  name = ngx_string("X-Chat-User");
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        header = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (header[i].key.len == name.len
-                && ngx_strncasecmp(header[i].key.data, name.data, name.len)
-                   == 0
-                && ngx_chat_auth_same_user(&ctx->user, &header[i].value)
-                   != NGX_OK)
-            {
-                return NGX_DECLINED;
-            }
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Browsers send ASCII only in headers, so other names are percent-encoded.  No
- * name that is created now contains a percent sign.
- */
-
-static ngx_int_t
-ngx_chat_auth_same_user(ngx_chat_user_t *user, ngx_str_t *name)
-{
-    u_char     *dst, *src;
-    u_char      decoded[3 * NGX_CHAT_NAME_SIZE];
-    u_char      keys[2][NGX_CHAT_NAME_SIZE];
-    ngx_str_t   text, key, user_key;
-
-    if (name->len == user->name.len
-        && ngx_memcmp(name->data, user->name.data, name->len) == 0)
-    {
-        return NGX_OK;
-    }
-
-    if (name->len > sizeof(decoded)) {
-        return NGX_DECLINED;
-    }
-
-    dst = decoded;
-    src = name->data;
-    ngx_unescape_uri(&dst, &src, name->len, 0);
-
-    text.data = decoded;
-    text.len = dst - decoded;
-
-    if (text.len > NGX_CHAT_NAME_SIZE) {
-        return NGX_DECLINED;
-    }
-
-    ngx_chat_unicode_key(&text, keys[0], NGX_CHAT_NAME_SIZE, &key);
-    ngx_chat_unicode_key(&user->name, keys[1], NGX_CHAT_NAME_SIZE, &user_key);
-
-    return (key.len == user_key.len
-            && ngx_memcmp(key.data, user_key.data, key.len) == 0)
-           ? NGX_OK : NGX_DECLINED;
 }

@@ -44,6 +44,21 @@ ngx_int_t ngx_chat_auth_again(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 ngx_int_t ngx_chat_auth_still(ngx_chat_ctx_t *ctx, ngx_chat_db_job_t *job);
 
 /*
+ * Reads the display name and the avatar of chat_profile.  Returns NGX_OK;
+ * NGX_DECLINED if there is no name, both are empty then; or NGX_ERROR.
+ */
+ngx_int_t ngx_chat_auth_site_profile(ngx_http_request_t *r,
+    ngx_str_t *display_name, ngx_str_t *avatar_url);
+
+/*
+ * Stores them if they differ from those of the user, whose record in the zone
+ * has this name.  The request does not wait for that.  Returns NGX_OK or a
+ * status.
+ */
+ngx_int_t ngx_chat_auth_site_copy(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
+    ngx_str_t *name);
+
+/*
  * Compares the user with X-Chat-User, the name that the client expects.
  * Returns NGX_OK if they match or there is no such header, or NGX_DECLINED.
  */

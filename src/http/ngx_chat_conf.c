@@ -235,14 +235,15 @@ ngx_chat_conf_handler(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* chat_auth on | off | $variable [redirect=URI]; */
+/* chat_auth on | off | $variable [create] [redirect=URI]; */
 
 char *
 ngx_chat_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_chat_loc_conf_t *chlcf = conf;
 
-    ngx_str_t  *value, name;
+    ngx_str_t   *value, name;
+    ngx_uint_t   i;
 
     if (chlcf->auth != NGX_CONF_UNSET_UINT) {
         return "is duplicate";
@@ -275,11 +276,86 @@ ngx_chat_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (cf->args->nelts == 2) {
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_chat_conf_once(cf, i) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_strcmp(value[i].data, "create") == 0) {
+
+            if (chlcf->auth != NGX_CHAT_AUTH_VARIABLE) {
+                return "has the parameter \"create\" without a variable";
+            }
+
+            chlcf->auth_create = 1;
+
+        } else if (ngx_chat_conf_redirect(cf, cmd, &value[i],
+                                          &chlcf->auth_redirect)
+                   != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* chat_profile name [avatar]; */
+
+char *
+ngx_chat_conf_profile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_chat_loc_conf_t *chlcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_chat_profile_conf_t           *profile;
+    ngx_http_compile_complex_value_t   ccv;
+
+    if (chlcf->profile != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        chlcf->profile = NULL;
         return NGX_CONF_OK;
     }
 
-    return ngx_chat_conf_redirect(cf, cmd, &value[2], &chlcf->auth_redirect);
+    profile = ngx_pcalloc(cf->pool, sizeof(ngx_chat_profile_conf_t));
+    if (profile == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[1];
+    ccv.complex_value = &profile->display_name;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts == 3) {
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[2];
+        ccv.complex_value = &profile->avatar_url;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        profile->avatar = 1;
+    }
+
+    chlcf->profile = profile;
+
+    return NGX_CONF_OK;
 }
 
 

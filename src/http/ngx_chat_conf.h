@@ -23,6 +23,7 @@ char *ngx_chat_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_chat_conf_profile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_subscriber(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_publish(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_chat_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

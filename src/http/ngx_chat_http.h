@@ -141,6 +141,15 @@ typedef struct {
 
 typedef struct ngx_chat_loc_conf_s  ngx_chat_loc_conf_t;
 
+/* chat_profile */
+
+typedef struct {
+    ngx_http_complex_value_t    display_name;
+    ngx_http_complex_value_t    avatar_url;
+    unsigned                    avatar:1;      /* avatar_url is set */
+} ngx_chat_profile_conf_t;
+
+
 struct ngx_chat_loc_conf_s {
     ngx_http_handler_pt         handler;       /* content handler, if it is one
                                                   of this module */
@@ -149,6 +158,8 @@ struct ngx_chat_loc_conf_s {
     ngx_uint_t                  auth;          /* NGX_CHAT_AUTH_* */
     ngx_int_t                   auth_index;    /* index of the variable */
     ngx_str_t                   auth_redirect;
+    ngx_uint_t                  auth_create;   /* flag: add unknown users */
+    ngx_chat_profile_conf_t    *profile;       /* NULL: no chat_profile */
 
     ngx_uint_t                  subscriber;    /* NGX_CHAT_SUBSCRIBER_* */
     ngx_chat_step_pt            subscribe;     /* step of chat_subscriber */
@@ -210,6 +221,9 @@ typedef struct {
     unsigned                    session:1;     /* hash and expires are valid */
     unsigned                    bearer:1;      /* token of Authorization */
     unsigned                    ambiguous:1;   /* sessions of two users */
+    unsigned                    unknown:1;     /* the variable has a name that
+                                                  is not that of an active
+                                                  user */
     unsigned                    done:1;        /* ctx->user is valid */
     unsigned                    unavailable:1; /* the lookup failed */
 } ngx_chat_ctx_auth_t;

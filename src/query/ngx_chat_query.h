@@ -68,22 +68,22 @@ extern const ngx_chat_db_type_t  ngx_chat_query_user_by_id;
 
 /*
  * Active users except one, ordered by id, or with a limit by name.  With a
- * limit, rows have "seen" and "blocks".
+ * limit, rows have a profile.
  */
 
 typedef struct {
     uint32_t               id;
     ngx_str_t              name;
-    ngx_str_t              seen;              /* timestamp; empty: never */
-    ngx_uint_t             blocks;            /* between this user and
-                                                 "except" */
+    ngx_chat_profile_t     profile;
 } ngx_chat_query_row_t;
 
 typedef struct {
     ngx_chat_db_job_t      job;
     /* in */
     uint32_t               except;            /* id */
-    ngx_chat_forms_t       search;            /* prefix, in any case */
+    ngx_chat_forms_t       search;            /* prefix of the name, in any
+                                                 case, or of a word of the
+                                                 display name */
     ngx_chat_forms_t       after;             /* name of the last row of the
                                                  previous page, or any text */
     ngx_uint_t             limit;             /* 0: no limit, by id */
@@ -93,6 +93,32 @@ typedef struct {
 } ngx_chat_query_users_t;
 
 extern const ngx_chat_db_type_t  ngx_chat_query_users;
+
+
+/*
+ * profile_get: an active user, with the blocks between it and "viewer_id".
+ * profile_set: sets the display name, and with "site" the avatar; empty: none.
+ * profile_create: adds a user, unless the name exists, and reads its row.
+ */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    ngx_chat_forms_t       name;              /* profile_get */
+    uint32_t               viewer_id;
+    uint32_t               user_id;           /* profile_set */
+    ngx_str_t              username;          /* profile_create, in NFC */
+    ngx_str_t              display_name;
+    ngx_str_t              avatar_url;
+    uint32_t               site;              /* flag */
+    /* out */
+    ngx_chat_user_t        user;              /* id 0: no such user */
+    ngx_chat_profile_t     profile;           /* profile_get */
+} ngx_chat_query_profile_t;
+
+extern const ngx_chat_db_type_t  ngx_chat_query_profile_get;
+extern const ngx_chat_db_type_t  ngx_chat_query_profile_set;
+extern const ngx_chat_db_type_t  ngx_chat_query_profile_create;
 
 
 /*
@@ -509,6 +535,30 @@ void ngx_chat_query_add_changed(ngx_chat_db_buf_t *text);
     " AND NOT EXISTS (SELECT 1 FROM chat_session FORCE INDEX (expires_at)"    \
                     " WHERE FALSE)"
 
+/*
+ * The same for tables without profiles, which the statements would not return
+ * after the migration.
+ */
+#define NGX_CHAT_QUERY_NO_PROFILES                                            \
+    " AND NOT EXISTS (SELECT 1 FROM chat_user FORCE INDEX (username_key)"     \
+                    " WHERE FALSE)"
+#define NGX_CHAT_QUERY_PROFILES_UNSUPPORTED                                   \
+    "DO (SELECT id FROM chat_user FORCE INDEX (username_key) LIMIT 0);"       \
+    "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30006"
+
+/* columns of chat_user u; the second one is for earlier tables */
+#define NGX_CHAT_QUERY_PROFILE     ", u.display_name, u.avatar_url"
+#define NGX_CHAT_QUERY_NO_PROFILE  ", NULL, NULL"
+
+/* the condition of a row by name; writes at most one row */
+void ngx_chat_query_names(ngx_chat_db_buf_t *text, ngx_chat_forms_t *forms);
+
+/* writes the columns of ngx_chat_user_t, and their source */
+void ngx_chat_query_add_user(ngx_chat_db_buf_t *text);
+
+/* the columns of ngx_chat_user_t */
+extern const ngx_chat_query_member_t  ngx_chat_query_user_columns[];
+
 /* as NGX_CHAT_QUERY_UNSUPPORTED, for tables without blocks */
 #define NGX_CHAT_QUERY_BLOCKS_UNSUPPORTED                                     \
     "DO (SELECT id FROM chat_session FORCE INDEX (expires_at) LIMIT 0);"      \
@@ -705,7 +755,7 @@ ngx_int_t ngx_chat_query_reached(ngx_chat_db_result_t *res);
  * release to the current one, so that the tables are upgraded while the site is
  * in use.
  */
-#define NGX_CHAT_SCHEMA_VERSION   8
+#define NGX_CHAT_SCHEMA_VERSION   9
 #define NGX_CHAT_SCHEMA_PREVIOUS  5
 
 /* the version that added changes of messages */
@@ -716,6 +766,9 @@ ngx_int_t ngx_chat_query_reached(ngx_chat_db_result_t *res);
 
 /* the version that added files */
 #define NGX_CHAT_SCHEMA_FILES     8
+
+/* the version that added profiles */
+#define NGX_CHAT_SCHEMA_PROFILES  9
 
 
 /*

@@ -170,8 +170,11 @@ static const ngx_chat_query_member_t  ngx_chat_query_conversation_columns[] = {
     ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, last.reply_to),
     ngx_chat_query_member(TIME, ngx_chat_conversation_t, last.edited),
     ngx_chat_query_member(STRING, ngx_chat_conversation_t, last.files),
-    ngx_chat_query_member(TIME, ngx_chat_conversation_t, seen),
-    ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, blocks),
+    ngx_chat_query_member(TIME, ngx_chat_conversation_t, profile.seen),
+    ngx_chat_query_member(NUMBER, ngx_chat_conversation_t, profile.blocks),
+    ngx_chat_query_member(STRING, ngx_chat_conversation_t,
+                          profile.display_name),
+    ngx_chat_query_member(STRING, ngx_chat_conversation_t, profile.avatar_url),
     ngx_chat_query_members_end
 };
 
@@ -223,10 +226,15 @@ ngx_chat_query_conversations_build(ngx_chat_db_buf_t *text,
         "m.id, m.sender_id, m.recipient_id, m.created_at, m.body");
     ngx_chat_query_add_changed(text);
 
-    ngx_chat_query_text(text, ", u.last_seen_at, c.blocks");
+    ngx_chat_query_text(text,
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_PROFILES)
+        ? ", u.last_seen_at, c.blocks" NGX_CHAT_QUERY_NO_PROFILE
+        : ", u.last_seen_at, c.blocks" NGX_CHAT_QUERY_PROFILE);
     ngx_chat_query_add(text,
         ngx_chat_query_before(text, NGX_CHAT_SCHEMA_BLOCKS)
         ? NGX_CHAT_QUERY_INBOX("0", NGX_CHAT_QUERY_NO_BLOCKS)
+        : ngx_chat_query_before(text, NGX_CHAT_SCHEMA_PROFILES)
+        ? NGX_CHAT_QUERY_INBOX("blocks", NGX_CHAT_QUERY_NO_PROFILES)
         : NGX_CHAT_QUERY_INBOX("blocks", ""),
         ngx_chat_query_number(op->user_id),
         ngx_chat_query_number(op->before ? op->before : UINT64_MAX),

@@ -10,8 +10,10 @@
 #include "src/query/ngx_chat_query_builder.h"
 
 
-static void ngx_chat_query_names(ngx_chat_db_buf_t *text,
-    ngx_chat_forms_t *forms);
+/* rows of chat_user_word contain prefixes of up to so many characters */
+#define NGX_CHAT_QUERY_SHORT_WORD  2
+
+
 static void ngx_chat_query_user_by_name_build(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 static ngx_int_t ngx_chat_query_user_by_name_result(ngx_chat_db_result_t *res,
@@ -20,6 +22,14 @@ static ngx_uint_t ngx_chat_query_is_padded(ngx_chat_query_user_t *op);
 
 static void ngx_chat_query_users_build(ngx_chat_db_buf_t *text,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
+static void ngx_chat_query_users_page(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op);
+static void ngx_chat_query_users_by_name(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op);
+static void ngx_chat_query_users_by_word(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op);
+static void ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op, const char *column);
 static ngx_int_t ngx_chat_query_users_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 
@@ -30,12 +40,13 @@ static const ngx_chat_query_member_t  ngx_chat_query_user_values[] = {
 };
 
 
-static const ngx_chat_query_member_t  ngx_chat_query_user_columns[] = {
+const ngx_chat_query_member_t  ngx_chat_query_user_columns[] = {
     ngx_chat_query_member(NUMBER, ngx_chat_user_t, id),
     ngx_chat_query_member(STRING, ngx_chat_user_t, name),
     ngx_chat_query_member(BOOL, ngx_chat_user_t, admin),
     ngx_chat_query_member(BOOL, ngx_chat_user_t, active),
     ngx_chat_query_member(STRING, ngx_chat_user_t, password),
+    ngx_chat_query_member(NUMBER, ngx_chat_user_t, profile),
     ngx_chat_query_members_end
 };
 
@@ -43,7 +54,7 @@ static const ngx_chat_query_member_t  ngx_chat_query_user_columns[] = {
 /* by id; a query by name writes its own SQL */
 
 static const ngx_chat_query_plain_t  ngx_chat_query_user_plain = {
-    .sql = "SELECT id, username, is_admin, is_active, NULL"
+    .sql = "SELECT id, username, is_admin, is_active, NULL, 0"
            " FROM chat_user WHERE id = $1",
     .values = ngx_chat_query_user_values,
     .columns = ngx_chat_query_user_columns,
@@ -54,8 +65,10 @@ static const ngx_chat_query_plain_t  ngx_chat_query_user_plain = {
 static const ngx_chat_query_member_t  ngx_chat_query_users_columns[] = {
     ngx_chat_query_member(NUMBER, ngx_chat_query_row_t, id),
     ngx_chat_query_member(STRING, ngx_chat_query_row_t, name),
-    ngx_chat_query_member(TIME, ngx_chat_query_row_t, seen),
-    ngx_chat_query_member(NUMBER, ngx_chat_query_row_t, blocks),
+    ngx_chat_query_member(TIME, ngx_chat_query_row_t, profile.seen),
+    ngx_chat_query_member(NUMBER, ngx_chat_query_row_t, profile.blocks),
+    ngx_chat_query_member(STRING, ngx_chat_query_row_t, profile.display_name),
+    ngx_chat_query_member(STRING, ngx_chat_query_row_t, profile.avatar_url),
     ngx_chat_query_members_end
 };
 
@@ -104,18 +117,30 @@ ngx_chat_query_user_by_name_build(ngx_chat_db_buf_t *text,
 
         ngx_memzero(&op->user, sizeof(ngx_chat_user_t));
 
-        ngx_chat_query_text(text,
-            "SELECT id, username, is_admin, is_active, password"
-            " FROM chat_user WHERE ");
+        ngx_chat_query_add_user(text);
         ngx_chat_query_names(text, &op->name);
         ngx_chat_query_text(text, ";");
     }
 }
 
 
+void
+ngx_chat_query_add_user(ngx_chat_db_buf_t *text)
+{
+    ngx_chat_query_text(text,
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_PROFILES)
+        ? "SELECT id, username, is_admin, is_active, password, 0"
+          " FROM chat_user WHERE TRUE" NGX_CHAT_QUERY_NO_PROFILES " AND "
+        : "SELECT id, username, is_admin, is_active, password,"
+                " CRC32(CONCAT(COALESCE(display_name, ''), ' ',"
+                             " COALESCE(avatar_url, '')))"
+          " FROM chat_user WHERE ");
+}
+
+
 /* selects the row of the first form that has one, at most one row */
 
-static void
+void
 ngx_chat_query_names(ngx_chat_db_buf_t *text, ngx_chat_forms_t *forms)
 {
     ngx_uint_t  i;
@@ -191,25 +216,80 @@ static void
 ngx_chat_query_users_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
 {
-    ngx_uint_t  i, before;
     ngx_chat_query_users_t  *op = (ngx_chat_query_users_t *) jobs[0];
 
     op->users = NULL;
     op->has_more = 0;
 
-    before = ngx_chat_query_before(text, NGX_CHAT_SCHEMA_BLOCKS);
+    if (op->limit) {
+        ngx_chat_query_users_page(text, op);
+        return;
+    }
 
     ngx_chat_query_add(text,
-        op->limit == 0 ? "SELECT id, username, NULL, 0"
-        : before ? "SELECT id, username, last_seen_at, 0"
-        : "SELECT id, username, last_seen_at,"
+        "SELECT id, username, NULL, 0, NULL, NULL FROM chat_user"
+        " WHERE is_active AND id <> $1 ORDER BY id",
+        ngx_chat_query_number(op->except));
+}
+
+
+/*
+ * The rows are chosen by the indexes before their columns are read.  Those of
+ * names and those of words are in the same order, so one page of each suffices.
+ * One row beyond the limit shows whether there are more.
+ */
+
+static void
+ngx_chat_query_users_page(ngx_chat_db_buf_t *text, ngx_chat_query_users_t *op)
+{
+    ngx_uint_t  words;
+
+    words = op->search.n
+            && !ngx_chat_query_before(text, NGX_CHAT_SCHEMA_PROFILES);
+
+    ngx_chat_query_add(text,
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_BLOCKS)
+        ? "SELECT STRAIGHT_JOIN u.id, u.username, u.last_seen_at, 0"
+        : "SELECT STRAIGHT_JOIN u.id, u.username, u.last_seen_at,"
           " (SELECT blocks FROM chat_conversation AS c"
           " WHERE c.lo_id = LEAST(u.id, $1) AND c.hi_id = GREATEST(u.id, $1))",
         ngx_chat_query_number(op->except));
+    ngx_chat_query_text(text,
+        ngx_chat_query_before(text, NGX_CHAT_SCHEMA_PROFILES)
+        ? NGX_CHAT_QUERY_NO_PROFILE " FROM ("
+        : NGX_CHAT_QUERY_PROFILE " FROM (");
+
+    ngx_chat_query_users_by_name(text, op);
+
+    if (words) {
+        ngx_chat_query_text(text, " UNION ");
+        ngx_chat_query_users_by_word(text, op);
+    }
+
     ngx_chat_query_add(text,
-        " FROM chat_user AS u WHERE is_active AND id <> $1",
+        " ORDER BY username_key LIMIT $1"
+        ") AS p JOIN chat_user AS u ON u.id = p.id ORDER BY u.username_key",
+        ngx_chat_query_number(op->limit + 1));
+}
+
+
+static void
+ngx_chat_query_users_by_name(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op)
+{
+    ngx_uint_t  i;
+
+    ngx_chat_query_add(text,
+        "(SELECT id, username_key FROM chat_user"
+        " WHERE is_active AND id <> $1",
         ngx_chat_query_number(op->except));
-    ngx_chat_query_text(text, before ? NGX_CHAT_QUERY_NO_BLOCKS : "");
+
+    if (ngx_chat_query_before(text, NGX_CHAT_SCHEMA_BLOCKS)) {
+        ngx_chat_query_text(text, NGX_CHAT_QUERY_NO_BLOCKS);
+
+    } else if (ngx_chat_query_before(text, NGX_CHAT_SCHEMA_PROFILES)) {
+        ngx_chat_query_text(text, NGX_CHAT_QUERY_NO_PROFILES);
+    }
 
     for (i = 0; i < op->search.n; i++) {
         ngx_chat_query_text(text, i ? " OR " : " AND (");
@@ -219,33 +299,70 @@ ngx_chat_query_users_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
     }
 
     ngx_chat_query_text(text, i ? ")" : "");
+    ngx_chat_query_users_after(text, op, " AND username_key");
 
-    if (op->limit == 0) {
-        ngx_chat_query_text(text, " ORDER BY id");
+    ngx_chat_query_add(text, " ORDER BY username_key LIMIT $1)",
+                       ngx_chat_query_number(op->limit + 1));
+}
+
+
+/* see chat_user_word in sql/schema.sql */
+
+static void
+ngx_chat_query_users_by_word(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op)
+{
+    ngx_str_t  *search;
+
+    search = &op->search.text[op->search.nfc];
+
+    ngx_chat_query_text(text,
+        "(SELECT STRAIGHT_JOIN u.id, w.name_key"
+        " FROM (SELECT DISTINCT name_key, user_id FROM chat_user_word"
+              " WHERE word ");
+
+    ngx_chat_query_add(text,
+        ngx_chat_string_length(search) > NGX_CHAT_QUERY_SHORT_WORD
+        ? "LIKE $1" : "= $2",
+        ngx_chat_query_prefix(search),
+        ngx_chat_query_string(search));
+
+    ngx_chat_query_users_after(text, op, " AND name_key");
+
+    ngx_chat_query_add(text,
+        ") AS w JOIN chat_user AS u ON u.id = w.user_id"
+        " WHERE u.is_active AND u.id <> $1"
+        " ORDER BY w.name_key LIMIT $2)",
+        ngx_chat_query_number(op->except),
+        ngx_chat_query_number(op->limit + 1));
+}
+
+
+/* "column" is compared with the name of the last row of the previous page */
+
+static void
+ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op, const char *column)
+{
+    if (op->after.n == 0) {
         return;
     }
 
+    ngx_chat_query_text(text, column);
+
     if (op->after.n == 1) {
-        ngx_chat_query_add(text,
-            " AND username_key > LOWER($1 COLLATE utf8mb4_bin)",
-            ngx_chat_query_string(&op->after.text[0]));
-
-    } else if (op->after.n) {
-
-        /* a cursor is the name of a row; rows are ordered by their keys */
-
-        ngx_chat_query_text(text,
-            " AND username_key > COALESCE((SELECT username_key"
-            " FROM chat_user WHERE ");
-        ngx_chat_query_names(text, &op->after);
-        ngx_chat_query_add(text, "), LOWER($1 COLLATE utf8mb4_bin))",
-            ngx_chat_query_string(&op->after.text[op->after.nfc]));
+        ngx_chat_query_add(text, " > LOWER($1 COLLATE utf8mb4_bin)",
+                           ngx_chat_query_string(&op->after.text[0]));
+        return;
     }
 
-    /* one row beyond the limit shows whether there are more */
+    /* a cursor is the name of a row; rows are ordered by their keys */
 
-    ngx_chat_query_add(text, " ORDER BY username_key LIMIT $1",
-                       ngx_chat_query_number(op->limit + 1));
+    ngx_chat_query_text(text,
+        " > COALESCE((SELECT username_key FROM chat_user WHERE ");
+    ngx_chat_query_names(text, &op->after);
+    ngx_chat_query_add(text, "), LOWER($1 COLLATE utf8mb4_bin))",
+        ngx_chat_query_string(&op->after.text[op->after.nfc]));
 }
 
 

@@ -58,7 +58,7 @@ typedef struct {
     ngx_uint_t                  revision;     /* session: at which it was
                                                  valid */
     uint32_t                    user_id;      /* message: sender */
-    uint32_t                    recipient_id;
+    uint32_t                    recipient_id; /* user: profile */
     u_short                     key_len;
     u_short                     text_len;
     u_char                      kind;
@@ -404,6 +404,7 @@ ngx_chat_cache_get_user(ngx_chat_cache_item_t *item, ngx_chat_user_t *user)
     user->id = item->record.user_id;
     user->admin = item->record.admin;
     user->active = item->record.active;
+    user->profile = item->record.recipient_id;
     user->name = item->text;
 }
 
@@ -414,6 +415,7 @@ ngx_chat_cache_set_user(ngx_chat_cache_item_t *item, ngx_chat_user_t *user)
     item->record.user_id = user->id;
     item->record.admin = user->admin;
     item->record.active = user->active;
+    item->record.recipient_id = user->profile;
     item->text = user->name;
 }
 

@@ -306,11 +306,13 @@ statements_presence(void)
 static void
 statements_people(void)
 {
-    ngx_chat_query_user_t   user;
-    ngx_chat_query_users_t  op;
+    ngx_chat_query_user_t     user;
+    ngx_chat_query_users_t    op;
+    ngx_chat_query_profile_t  profile;
 
     ngx_memzero(&user, sizeof(ngx_chat_query_user_t));
     ngx_memzero(&op, sizeof(ngx_chat_query_users_t));
+    ngx_memzero(&profile, sizeof(ngx_chat_query_profile_t));
 
     user.name = statements_forms;
     user.id = STATEMENTS_PEER;
@@ -320,7 +322,17 @@ statements_people(void)
     statements_print(&ngx_chat_query_user_by_name, &user, NULL);
     statements_print(&ngx_chat_query_user_by_id, &user, NULL);
 
+    profile.name = user.name;
+    profile.username = statements_text;
+    profile.display_name = statements_text;
+    statements_print(&ngx_chat_query_profile_get, &profile, NULL);
+    statements_print(&ngx_chat_query_profile_set, &profile, NULL);
+    statements_print(&ngx_chat_query_profile_create, &profile, NULL);
+
     op.except = STATEMENTS_USER;
+    statements_print(&ngx_chat_query_users, &op, NULL);
+
+    op.limit = STATEMENTS_LIMIT;
     statements_print(&ngx_chat_query_users, &op, NULL);
 
     op.search = statements_forms;
