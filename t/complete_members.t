@@ -48,10 +48,8 @@ sub found {
 sub users {
     while (my ($name, $display) = splice @_, 0, 2) {
         sql('INSERT INTO chat_user (username) VALUES (?)', $name);
-        sql('INSERT INTO chat_session
-             SELECT UNHEX(SHA2(?, 256)), id, NOW(), NOW() + INTERVAL 1 DAY, id,
-                    NULL, NULL, NULL
-             FROM chat_user WHERE username = ?', token($name), $name);
+        add_session($name);
+
         my $res = api($name, PATCH => '/api/v1/profile/',
                       { display_name => $display });
         die $res->body if $res->code != 200;
