@@ -137,6 +137,12 @@ static const ngx_chat_endpoint_t  ngx_chat_api_routes[] = {
       .get = ngx_chat_session_list,
       .delete = ngx_chat_session_end },
 
+    { .path = ngx_string("session/"),
+      .kind = NGX_CHAT_PATH_ID,
+      .request = NGX_CHAT_REQUEST_SESSION_ID,
+      .title = "Session Instance",
+      .delete = ngx_chat_session_remove },
+
     { .path = ngx_string("password/"),
       .request = NGX_CHAT_REQUEST_PASSWORD,
       .title = "Password",

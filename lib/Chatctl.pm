@@ -17,6 +17,7 @@ use Chatctl::Files;
 use Chatctl::Output qw(fail wrong_usage);
 use Chatctl::Purge;
 use Chatctl::Schema;
+use Chatctl::Sync;
 use Chatctl::User;
 
 my $USAGE = <<'END';
@@ -34,7 +35,16 @@ Usage: chatctl [--config FILE] COMMAND
   user disable NAME       prevent logins and end the sessions
   user enable NAME        allow logins again
   user admin NAME [off]   make the user an administrator, or revoke this
+  user logout NAME        end all sessions of the user
+  user show NAME          print the account of the user
   user list               list all users
+  user sync [--disable-missing]
+                          add and change users as listed on standard input, one
+                          per line: name, display name, avatar and 1 or 0 for
+                          active, with tabs between them; or JSON objects with
+                          "name", "display_name", "avatar_url" and "active";
+                          --disable-missing disables all users that are missing,
+                          except administrators
 
   purge --older-than AGE  delete old messages in small steps; AGE is a number
                           and h, d, w, M (months) or y, such as 90d
@@ -78,7 +88,10 @@ my %COMMANDS = (
     'user disable'  => [\&Chatctl::User::disable, 1, 1],
     'user enable'   => [\&Chatctl::User::enable, 1, 1],
     'user admin'    => [\&Chatctl::User::admin, 1, 2],
+    'user logout'   => [\&Chatctl::User::logout, 1, 1],
+    'user show'     => [\&Chatctl::User::show, 1, 1],
     'user list'     => [\&Chatctl::User::list, 0, 0],
+    'user sync'     => [\&Chatctl::Sync::sync, 0, 1],
     'purge'         => [\&Chatctl::Purge::purge, 2, 2],
     'export'        => [\&Chatctl::Export::export_user, 1, 1],
     'erase'         => [\&Chatctl::Erase::erase, 1, 99],

@@ -22,8 +22,8 @@ INSERT INTO chat_schema (version) VALUES (9);
 -- password: a crypt(3) string, Django's "pbkdf2_sha256$...", or "!" for none.
 -- session_floor: sessions with ids up to this one have ended.  Raising it ends
 -- all sessions of the user at once, however many exist.
--- display_name, avatar_url: shown by clients; NULL: none.  chat_user_word follows
--- from display_name and username_key.
+-- display_name, avatar_url: shown by clients; NULL: none.  The rows of
+-- chat_user_word follow from display_name.
 --
 -- A new name consists of visible characters: ASCII letters, digits and _.@+-,
 -- and other characters outside the ranges of chat_user_name, which are also in
@@ -74,19 +74,15 @@ CREATE TABLE chat_user (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 
--- The index of the user search.  Each word of a display name has a row that
--- contains the name from this word on, and rows with its first character and its
--- first two characters.  A short search text is compared for equality, so it
--- reads the rows of one page, in their order.  name_key is a copy of username_key.
+-- The index of the user search.  Each word of a display name has a row with the
+-- name from this word on.
 
 CREATE TABLE chat_user_word (
     word          VARCHAR(60) CHARACTER SET utf8mb4
                   COLLATE utf8mb4_unicode_520_ci NOT NULL,
-    name_key      VARCHAR(150) CHARACTER SET utf8mb4
-                  COLLATE utf8mb4_bin NOT NULL,
     user_id       INT UNSIGNED NOT NULL,
 
-    PRIMARY KEY (word, name_key),
+    PRIMARY KEY (word, user_id),
     KEY user (user_id),
     CONSTRAINT chat_user_word_user FOREIGN KEY (user_id)
         REFERENCES chat_user (id) ON DELETE CASCADE

@@ -554,7 +554,7 @@ message(u2 => 'u1', 'from u2');
 message(u1 => 'u3', 'to u3');
 message(u1 => 'u1', 'a note');
 message(u2 => 'u3', 'of others');
-sql("INSERT INTO chat_user_word VALUES ('u', 'u1', 1), ('u', 'u2', 2)");
+sql("INSERT INTO chat_user_word VALUES ('u', 1), ('u', 2)");
 sql('UPDATE chat_conversation SET lo_unread = 0, hi_unread = 0
      WHERE lo_id = hi_id');
 

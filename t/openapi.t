@@ -284,6 +284,8 @@ refusing([qw(chat_block chat_user chat_conversation)], sub {
 refusing(['chat_session'], sub {
     codes_are(500, 'u1', [grep { $_->[0] =~ /GET|HEAD/ }
                                ours(qr{^/api/v1/session/all/})]);
+    codes_are(500, 'u1', [grep { $_->[0] eq 'DELETE' }
+                               ours(qr{^/api/v1/session/\{id\}/})]);
 });
 
 

@@ -62,8 +62,8 @@ sub rename_user {
     my $name = Chatctl::NameRule::new_name($arguments[1]);
 
     check_unused($name, $id);
-    set_names($id, 'username = @name, name_unchecked = FALSE',
-              name => text($name));
+    change_user($id, 'username = @name, name_unchecked = FALSE',
+                name => text($name));
     is_stored('id = @id AND username = @name', "\"$name\"",
               id => number($id), name => text($name));
     say_done("Renamed user $id to $name.");
@@ -132,6 +132,30 @@ sub admin {
 }
 
 
+sub logout {
+    my ($name) = @_;
+
+    my $ended = end_user(require_user($name), 'session_floor = session_floor');
+
+    say_done("Sessions of $name ended: $ended.");
+}
+
+
+# show NAME: prints a line for each column, and the number of valid sessions
+
+sub show {
+    my ($name) = @_;
+
+    my $account = sql(statements('show-user'), id => number(require_user($name)));
+
+    # the client escapes line ends and backslashes
+    $account =~ s/\\(.)/$1 eq 'n' ? "\n" : $1/ge;
+
+    print $account or fail("standard output: $!");
+    close STDOUT or fail("standard output: $!");
+}
+
+
 # list: prints a table with tabs.  The last row of the response is the number of
 # the others.
 
@@ -176,22 +200,9 @@ sub change_user {
 }
 
 
-# set_names ID, ASSIGNMENTS, VALUES: changes the name, and the rows of
-# chat_user_word that follow from it
-
-sub set_names {
-    my ($id, $assignments, %values) = @_;
-
-    sql("CREATE TEMPORARY TABLE chat_named SELECT CAST(\@id AS UNSIGNED) AS id;
-         START TRANSACTION;
-         UPDATE chat_user SET $assignments WHERE id = \@id;\n"
-        . statements('words') . 'COMMIT;', %values, id => number($id));
-}
-
-
-# end_user ID, ASSIGNMENTS, VALUES: changes the row as change_user does, and
-# ends all sessions of the user.  Returns the number of the deleted sessions.
-# The first UPDATE locks the row, so no session starts before the second one.
+# end_user ID, ASSIGNMENTS, VALUES: the same, and ends all sessions of the
+# user. Returns the number of the deleted sessions.  The first UPDATE locks
+# the row, so no session starts before the second one.
 
 sub end_user {
     my ($id, $assignments, %values) = @_;

@@ -9,14 +9,13 @@ SET @separators = CONCAT(' -''".,:_/()[]{}<>|&+*#@!?=~', _utf8mb4
     x'09c2a0c2abc2bbe28090e28091e28093e28094e28098e28099e2809ce2809de2809e',
     _utf8mb4 x'e280a2e280a6e38080e383bb') COLLATE utf8mb4_bin;
 
-INSERT IGNORE INTO chat_user_word (word, name_key, user_id)
+INSERT IGNORE INTO chat_user_word (word, user_id)
 WITH RECURSIVE n AS
     (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 100)
-SELECT LEFT(SUBSTRING(u.display_name, n.n), size.n), u.username_key, u.id
+SELECT SUBSTRING(u.display_name, n.n, 60), u.id
 FROM chat_named AS t
 STRAIGHT_JOIN chat_user AS u ON u.id = t.id
 JOIN n ON n.n <= CHAR_LENGTH(u.display_name)
-JOIN (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 60) AS size
 WHERE (n.n = 1
        OR LOCATE(SUBSTRING(u.display_name, n.n - 1, 1), @separators) > 0)
   AND LOCATE(SUBSTRING(u.display_name, n.n, 1), @separators) = 0;

@@ -4,11 +4,9 @@
 CREATE TABLE chat_user_word (
     word          VARCHAR(60) CHARACTER SET utf8mb4
                   COLLATE utf8mb4_unicode_520_ci NOT NULL,
-    name_key      VARCHAR(150) CHARACTER SET utf8mb4
-                  COLLATE utf8mb4_bin NOT NULL,
     user_id       INT UNSIGNED NOT NULL,
 
-    PRIMARY KEY (word, name_key),
+    PRIMARY KEY (word, user_id),
     KEY user (user_id),
     CONSTRAINT chat_user_word_user FOREIGN KEY (user_id)
         REFERENCES chat_user (id) ON DELETE CASCADE

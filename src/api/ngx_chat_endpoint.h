@@ -162,6 +162,7 @@ ngx_int_t ngx_chat_session_delete(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_session_logout(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_session_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_session_remove(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_session_end(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 
 

@@ -15,6 +15,8 @@
 
 static ngx_int_t ngx_chat_session_delete_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
+static ngx_int_t ngx_chat_session_remove_done(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_session_end_done(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 
@@ -32,7 +34,10 @@ ngx_int_t
 ngx_chat_session_show(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_str_t *token)
 {
-    ngx_chat_json_t  *json;
+    ngx_chat_json_t      *json;
+    ngx_chat_loc_conf_t  *chlcf;
+
+    chlcf = ngx_http_get_module_loc_conf(r, ngx_chat_module);
 
     json = ngx_chat_json_create(r->pool);
 
@@ -43,6 +48,13 @@ ngx_chat_session_show(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_json_number(json, ctx->user.id);
     ngx_chat_json_key(json, "is_admin");
     ngx_chat_json_bool(json, ctx->user.admin);
+
+    /* the site logs its members in and out, and has their passwords */
+
+    if (chlcf->auth == NGX_CHAT_AUTH_VARIABLE) {
+        ngx_chat_json_key(json, "login");
+        ngx_chat_json_text(json, "site");
+    }
 
     if (token) {
         ngx_chat_json_key(json, "token");
@@ -168,6 +180,62 @@ ngx_int_t
 ngx_chat_session_list(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 {
     return ngx_chat_step_list(r, ctx, &ngx_chat_query_session_list);
+}
+
+
+/*
+ * DELETE session/<id>/
+ *
+ *   remove -> remove_done
+ */
+
+ngx_int_t
+ngx_chat_session_remove(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_query_session_remove_t  *op;
+
+    op = ngx_pcalloc(r->pool, sizeof(ngx_chat_query_session_remove_t));
+    if (op == NULL) {
+        return NGX_ERROR;
+    }
+
+    op->user_id = ctx->user.id;
+    op->id = ctx->id;
+
+    ctx->data = op;
+    ctx->write = 1;
+
+    return ngx_chat_step_query(r, ctx, &op->job, &ngx_chat_query_session_remove,
+                               ngx_chat_session_remove_done);
+}
+
+
+static ngx_int_t
+ngx_chat_session_remove_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
+{
+    ngx_chat_query_session_remove_t  *op = ctx->data;
+
+    if (op->hash.len != NGX_CHAT_HASH_LEN) {
+
+        if (!op->job.repeated) {
+            return ngx_chat_response_not_found(r, ctx);
+        }
+
+        /* an earlier attempt may have deleted the row, and its hash is lost */
+
+        ngx_chat_revocation_user(ngx_chat_http_zone(r)->revocations,
+                                 ctx->user.id, NULL);
+
+        return NGX_HTTP_NO_CONTENT;
+    }
+
+    ngx_chat_revocation_session(ngx_chat_http_zone(r)->revocations,
+                                op->hash.data);
+
+    ngx_chat_metrics_add(ngx_chat_http_metrics(r),
+                         NGX_CHAT_COUNT_SESSION_LOGOUT, 1);
+
+    return NGX_HTTP_NO_CONTENT;
 }
 
 

@@ -191,6 +191,7 @@ static const char *const  ngx_chat_status_endpoints[] = {
     "file/TOKEN/",
     "session/",
     "session/all/",
+    "session/ID/",
     "password/",
     "root",
     "login",

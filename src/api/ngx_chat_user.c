@@ -138,6 +138,8 @@ ngx_chat_user_found(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
  * GET user/?search=PREFIX&limit=N&after=NAME: by name, with "has_more".
  *
  *   list -> list_done
+ *            ^   |
+ *            +---+ many users match a search
  */
 
 ngx_int_t
@@ -296,6 +298,13 @@ ngx_chat_user_list_done(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
     ngx_chat_query_users_t  *op = ctx->data;
 
     ngx_chat_json_t  *json;
+
+    if (op->words) {
+        op->scan = 1;
+
+        return ngx_chat_step_query(r, ctx, &op->job, &ngx_chat_query_users,
+                                   ngx_chat_user_list_done);
+    }
 
     json = ngx_chat_json_create(r->pool);
 

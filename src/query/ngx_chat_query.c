@@ -53,6 +53,7 @@ const ngx_chat_db_type_t *const  ngx_chat_query_types[] = {
     &ngx_chat_query_session_delete,
     &ngx_chat_query_session_seen,
     &ngx_chat_query_session_end,
+    &ngx_chat_query_session_remove,
     &ngx_chat_query_session_list,
     &ngx_chat_query_password_set,
     &ngx_chat_query_ready,

@@ -87,9 +87,13 @@ typedef struct {
     ngx_chat_forms_t       after;             /* name of the last row of the
                                                  previous page, or any text */
     ngx_uint_t             limit;             /* 0: no limit, by id */
+    unsigned               scan:1;            /* for a search that ends with
+                                                 "words" set */
     /* out */
     ngx_array_t           *users;             /* ngx_chat_query_row_t */
     ngx_uint_t             has_more;          /* flag */
+    unsigned               words:1;           /* too many words match: rows may
+                                                 be missing */
 } ngx_chat_query_users_t;
 
 extern const ngx_chat_db_type_t  ngx_chat_query_users;
@@ -204,6 +208,20 @@ typedef struct {
 } ngx_chat_query_session_end_t;
 
 extern const ngx_chat_db_type_t  ngx_chat_query_session_end;
+
+
+/* Deletes a session of a user. */
+
+typedef struct {
+    ngx_chat_db_job_t      job;
+    /* in */
+    uint32_t               user_id;
+    uint64_t               id;
+    /* out */
+    ngx_str_t              hash;              /* empty: no such session */
+} ngx_chat_query_session_remove_t;
+
+extern const ngx_chat_db_type_t  ngx_chat_query_session_remove;
 
 
 /* Lists the valid sessions of a user, latest first: ngx_chat_query_list_t. */

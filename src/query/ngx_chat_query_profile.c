@@ -32,14 +32,12 @@
 
 /* adds the words of the users that meet the condition */
 #define NGX_CHAT_QUERY_WORDS(where)                                           \
-    "INSERT IGNORE INTO chat_user_word (word, name_key, user_id)"             \
+    "INSERT IGNORE INTO chat_user_word (word, user_id)"                       \
     " WITH RECURSIVE n AS"                                                    \
     " (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 100)"            \
-    " SELECT LEFT(SUBSTRING(u.display_name, n.n), size.n), u.username_key,"   \
-           " u.id"                                                            \
+    " SELECT SUBSTRING(u.display_name, n.n, 60), u.id"                        \
     " FROM chat_user AS u"                                                    \
     " JOIN n ON n.n <= CHAR_LENGTH(u.display_name)"                           \
-    " JOIN (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 60) AS size"    \
     " WHERE " where " AND " NGX_CHAT_QUERY_WORD_START
 
 

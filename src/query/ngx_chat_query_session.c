@@ -168,6 +168,45 @@ const ngx_chat_db_type_t  ngx_chat_query_session_end = {
 };
 
 
+static const ngx_chat_query_member_t  ngx_chat_query_session_remove_values[] = {
+    ngx_chat_query_member(NUMBER, ngx_chat_query_session_remove_t, user_id),
+    ngx_chat_query_member(NUMBER, ngx_chat_query_session_remove_t, id),
+    ngx_chat_query_members_end
+};
+
+
+static const ngx_chat_query_member_t  ngx_chat_query_session_remove_cols[] = {
+    ngx_chat_query_member(STRING, ngx_chat_query_session_remove_t, hash),
+    ngx_chat_query_members_end
+};
+
+
+/* the user is locked before the session */
+
+static const ngx_chat_query_plain_t  ngx_chat_query_session_remove_plain = {
+    .sql = "START TRANSACTION;"
+           "UPDATE chat_user SET session_floor = session_floor WHERE id = $1;"
+           "SELECT token_hash FROM chat_session WHERE id = $2 AND user_id = $1"
+           " AND expires_at > UTC_TIMESTAMP()"
+           " AND id > (SELECT session_floor FROM chat_user WHERE id = $1);"
+           "DELETE FROM chat_session WHERE id = $2 AND user_id = $1;"
+           "COMMIT",
+    .values = ngx_chat_query_session_remove_values,
+    .columns = ngx_chat_query_session_remove_cols,
+    .statement = 2
+};
+
+
+const ngx_chat_db_type_t  ngx_chat_query_session_remove = {
+    .name = ngx_string("session.remove"),
+    .batch = 1,
+    .transaction = 1,
+    .build = ngx_chat_query_plain_build,
+    .result = ngx_chat_query_plain_result,
+    .data = &ngx_chat_query_session_remove_plain
+};
+
+
 static const ngx_chat_query_member_t  ngx_chat_query_session_list_values[] = {
     ngx_chat_query_member(NUMBER, ngx_chat_query_list_t, user_id),
     ngx_chat_query_member(BYTES, ngx_chat_query_list_t, hash),

@@ -10,8 +10,11 @@
 #include "src/query/ngx_chat_query_builder.h"
 
 
-/* rows of chat_user_word contain prefixes of up to so many characters */
-#define NGX_CHAT_QUERY_SHORT_WORD  2
+/*
+ * Up to so many rows of chat_user_word are read and sorted.  If a search has more,
+ * many users match, and those of a page are found in the order of names.
+ */
+#define NGX_CHAT_QUERY_WORDS_MAX  3000
 
 
 static void ngx_chat_query_user_by_name_build(ngx_chat_db_buf_t *text,
@@ -27,6 +30,8 @@ static void ngx_chat_query_users_page(ngx_chat_db_buf_t *text,
 static void ngx_chat_query_users_by_name(ngx_chat_db_buf_t *text,
     ngx_chat_query_users_t *op);
 static void ngx_chat_query_users_by_word(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op);
+static void ngx_chat_query_users_by_scan(ngx_chat_db_buf_t *text,
     ngx_chat_query_users_t *op);
 static void ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
     ngx_chat_query_users_t *op, const char *column);
@@ -220,6 +225,7 @@ ngx_chat_query_users_build(ngx_chat_db_buf_t *text, ngx_chat_db_job_t **jobs,
 
     op->users = NULL;
     op->has_more = 0;
+    op->words = 0;
 
     if (op->limit) {
         ngx_chat_query_users_page(text, op);
@@ -263,13 +269,27 @@ ngx_chat_query_users_page(ngx_chat_db_buf_t *text, ngx_chat_query_users_t *op)
 
     if (words) {
         ngx_chat_query_text(text, " UNION ");
-        ngx_chat_query_users_by_word(text, op);
+
+        if (op->scan) {
+            ngx_chat_query_users_by_scan(text, op);
+
+        } else {
+            ngx_chat_query_users_by_word(text, op);
+        }
     }
 
     ngx_chat_query_add(text,
         " ORDER BY username_key LIMIT $1"
         ") AS p JOIN chat_user AS u ON u.id = p.id ORDER BY u.username_key",
         ngx_chat_query_number(op->limit + 1));
+
+    if (words && !op->scan) {
+        ngx_chat_query_add(text,
+            ";SELECT COUNT(*) FROM (SELECT 1 FROM chat_user_word"
+            " WHERE word LIKE $1 LIMIT $2) AS w",
+            ngx_chat_query_prefix(&op->search.text[op->search.nfc]),
+            ngx_chat_query_number(NGX_CHAT_QUERY_WORDS_MAX));
+    }
 }
 
 
@@ -306,34 +326,45 @@ ngx_chat_query_users_by_name(ngx_chat_db_buf_t *text,
 }
 
 
-/* see chat_user_word in sql/schema.sql */
+/* users with one of the first rows of chat_user_word */
 
 static void
 ngx_chat_query_users_by_word(ngx_chat_db_buf_t *text,
     ngx_chat_query_users_t *op)
 {
-    ngx_str_t  *search;
+    ngx_chat_query_add(text,
+        "(SELECT STRAIGHT_JOIN u.id, u.username_key FROM"
+        " (SELECT DISTINCT user_id FROM (SELECT user_id FROM chat_user_word"
+        " WHERE word LIKE $1 LIMIT $2) AS f) AS w"
+        " JOIN chat_user AS u ON u.id = w.user_id"
+        " WHERE u.is_active AND u.id <> $3",
+        ngx_chat_query_prefix(&op->search.text[op->search.nfc]),
+        ngx_chat_query_number(NGX_CHAT_QUERY_WORDS_MAX),
+        ngx_chat_query_number(op->except));
 
-    search = &op->search.text[op->search.nfc];
+    ngx_chat_query_users_after(text, op, " AND u.username_key");
 
-    ngx_chat_query_text(text,
-        "(SELECT STRAIGHT_JOIN u.id, w.name_key"
-        " FROM (SELECT DISTINCT name_key, user_id FROM chat_user_word"
-              " WHERE word ");
+    ngx_chat_query_add(text, " ORDER BY u.username_key LIMIT $1)",
+                       ngx_chat_query_number(op->limit + 1));
+}
+
+
+static void
+ngx_chat_query_users_by_scan(ngx_chat_db_buf_t *text,
+    ngx_chat_query_users_t *op)
+{
+    ngx_chat_query_add(text,
+        "(SELECT u.id, u.username_key FROM chat_user AS u FORCE INDEX (name)"
+        " WHERE u.is_active AND u.id <> $1",
+        ngx_chat_query_number(op->except));
+
+    ngx_chat_query_users_after(text, op, " AND u.username_key");
 
     ngx_chat_query_add(text,
-        ngx_chat_string_length(search) > NGX_CHAT_QUERY_SHORT_WORD
-        ? "LIKE $1" : "= $2",
-        ngx_chat_query_prefix(search),
-        ngx_chat_query_string(search));
-
-    ngx_chat_query_users_after(text, op, " AND name_key");
-
-    ngx_chat_query_add(text,
-        ") AS w JOIN chat_user AS u ON u.id = w.user_id"
-        " WHERE u.is_active AND u.id <> $1"
-        " ORDER BY w.name_key LIMIT $2)",
-        ngx_chat_query_number(op->except),
+        " AND (SELECT 1 FROM chat_user_word AS w FORCE INDEX (user)"
+             " WHERE w.user_id = u.id AND w.word LIKE $1 LIMIT 1)"
+        " ORDER BY u.username_key LIMIT $2)",
+        ngx_chat_query_prefix(&op->search.text[op->search.nfc]),
         ngx_chat_query_number(op->limit + 1));
 }
 
@@ -370,7 +401,15 @@ static ngx_int_t
 ngx_chat_query_users_result(ngx_chat_db_result_t *res, ngx_chat_db_job_t **jobs,
     ngx_uint_t n)
 {
+    ngx_str_t  *row;
     ngx_chat_query_users_t  *op = (ngx_chat_query_users_t *) jobs[0];
+
+    if (res->statement == 1) {
+        row = ngx_chat_db_fetch(res);
+        op->words = (row != NULL && ngx_chat_query_get_number(&row[0])
+                                    == NGX_CHAT_QUERY_WORDS_MAX);
+        return NGX_OK;
+    }
 
     return ngx_chat_query_get_rows(res, op->job.pool,
                                    ngx_chat_query_users_columns,

@@ -343,12 +343,17 @@ statements_people(void)
     op.search.n = 1;
     op.after.n = 1;
     statements_print(&ngx_chat_query_users, &op, NULL);
+
+    op.scan = 1;
+    statements_print(&ngx_chat_query_users, &op, NULL);
 }
 
 
 static void
 statements_sessions(void)
 {
+    ngx_chat_query_session_remove_t  remove = { .id = 0 };
+
     ngx_chat_hash_t                  hash;
     ngx_chat_query_session_t         op;
     ngx_chat_query_password_t        password;
@@ -378,6 +383,10 @@ statements_sessions(void)
 
     end.user_id = STATEMENTS_USER;
     statements_print(&ngx_chat_query_session_end, &end, NULL);
+
+    remove.user_id = STATEMENTS_USER;
+    remove.id = 1;
+    statements_print(&ngx_chat_query_session_remove, &remove, NULL);
 
     list.user_id = STATEMENTS_USER;
     statements_print(&ngx_chat_query_session_list, &list, NULL);
