@@ -143,6 +143,25 @@ static const ngx_chat_endpoint_t  ngx_chat_api_routes[] = {
       .title = "Session Instance",
       .delete = ngx_chat_session_remove },
 
+    { .path = ngx_string("admin/user/"),
+      .request = NGX_CHAT_REQUEST_ADMIN_USERS,
+      .title = "Administration User List",
+      .admin = 1,
+      .get = ngx_chat_admin_users },
+
+    { .path = ngx_string("admin/user/"),
+      .kind = NGX_CHAT_PATH_NAME,
+      .request = NGX_CHAT_REQUEST_ADMIN_USER,
+      .title = "Administration User Instance",
+      .admin = 1,
+      .patch = ngx_chat_admin_change },
+
+    { .path = ngx_string("admin/audit/"),
+      .request = NGX_CHAT_REQUEST_ADMIN_AUDIT,
+      .title = "Audit Log",
+      .admin = 1,
+      .get = ngx_chat_admin_audit },
+
     { .path = ngx_string("password/"),
       .request = NGX_CHAT_REQUEST_PASSWORD,
       .title = "Password",
@@ -207,6 +226,12 @@ ngx_chat_api_handler(ngx_http_request_t *r)
     }
 
     ctx->endpoint = ngx_chat_api_route(r, ctx);
+
+    /* for other users, the paths of administrators do not exist */
+
+    if (ctx->endpoint && ctx->endpoint->admin && !ctx->user.admin) {
+        ctx->endpoint = NULL;
+    }
 
     public = ctx->endpoint && ctx->endpoint->public
              && r->method == NGX_HTTP_POST;

@@ -46,6 +46,7 @@ Usage: chatctl [--config FILE] COMMAND
                           --disable-missing disables all users that are missing,
                           except administrators
 
+  audit                   print the audit log, latest first
   purge --older-than AGE  delete old messages in small steps; AGE is a number
                           and h, d, w, M (months) or y, such as 90d
   export NAME             print all data of a user as JSON
@@ -92,6 +93,7 @@ my %COMMANDS = (
     'user show'     => [\&Chatctl::User::show, 1, 1],
     'user list'     => [\&Chatctl::User::list, 0, 0],
     'user sync'     => [\&Chatctl::Sync::sync, 0, 1],
+    'audit'         => [\&Chatctl::User::audit, 0, 0],
     'purge'         => [\&Chatctl::Purge::purge, 2, 2],
     'export'        => [\&Chatctl::Export::export_user, 1, 1],
     'erase'         => [\&Chatctl::Erase::erase, 1, 99],

@@ -89,6 +89,25 @@ CREATE TABLE chat_user_word (
 ) ENGINE=InnoDB;
 
 
+-- The audit log: what administrators have done.  The names are those of that time.
+-- No request changes or deletes a row.  actor: "chatctl" without a user.
+
+CREATE TABLE chat_audit (
+    id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    created_at    DATETIME(6) NOT NULL,
+    actor         VARCHAR(150) CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_bin NOT NULL,
+    action        VARCHAR(32) CHARACTER SET ascii
+                  COLLATE ascii_bin NOT NULL,
+    target        VARCHAR(150) CHARACTER SET utf8mb4
+                  COLLATE utf8mb4_bin NULL,
+    detail        VARCHAR(255) CHARACTER SET ascii
+                  COLLATE ascii_bin NULL,
+    address       VARCHAR(64) CHARACTER SET ascii
+                  COLLATE ascii_bin NULL
+) ENGINE=InnoDB;
+
+
 -- Sessions.  The key is the SHA-256 of the token; the token is not stored.  A
 -- user has at most 50: a login deletes those with the lowest ids.
 -- last_seen_at: updated by requests, at most every 5 minutes; NULL: never.

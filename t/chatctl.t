@@ -58,7 +58,7 @@ fails(1, qr/no ngx_chat tables; run "chatctl db init"/, '', 'db check',
 fails(1, qr/run "chatctl db init"/, '', 'db migrate',
       'migrate without tables');
 is(run('', 'db init'), "Schema version 9.\n", 'init');
-fails(1, qr/already has 9 tables/, '', 'db init', 'init twice');
+fails(1, qr/already has 10 tables/, '', 'db init', 'init twice');
 is(run('', 'db migrate'), "Schema version 9, up to date.\n",
    'nothing to migrate');
 like(run('', 'db check'), qr/^ok   schema version 9$/m, 'check');
@@ -71,7 +71,7 @@ like(run('', 'db check'), qr/^ok   schema version 9$/m, 'check');
         my $text = sql($db, join ';', map { "SHOW CREATE TABLE $_" } qw(
             chat_schema chat_user chat_session chat_message chat_conversation
             chat_writing chat_block chat_file
-            chat_user_word));
+            chat_user_word chat_audit));
         $text =~ s/ AUTO_INCREMENT=\d+//g;
         return $text;
     };

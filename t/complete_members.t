@@ -210,10 +210,10 @@ cmp_ok(scalar @rows, '>', 20, 'the words');
 
 # a word that thousands of users have
 sql("INSERT INTO chat_user (username, display_name)
-     WITH RECURSIVE n AS
-     (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 3100)
-     SELECT CONCAT('m', LPAD(n, 5, '0')), IF(n % 2, 'Anna Berg', 'Ben Berg')
-     FROM n WHERE n < 3100");
+     WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 56)
+     SELECT CONCAT('m', LPAD(56 * a.n + b.n - 56, 5, '0')),
+            IF(b.n % 2, 'Anna Berg', 'Ben Berg')
+     FROM n AS a JOIN n AS b");
 sql("INSERT INTO chat_user_word SELECT display_name, id FROM chat_user
      WHERE username LIKE 'm0%'");
 sql("INSERT INTO chat_user_word SELECT 'Berg', id FROM chat_user

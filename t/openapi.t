@@ -23,6 +23,7 @@ our $proxy = Chat::Proxy->new($socket, $ENV{TEST_NGINX_CHAT_SOCKET});
 our %Json = (
     '/api/v1/message/'                  => { recipient => 'u2', body => 'x' },
     '/api/v1/message/{id}/'             => { body => 'y' },
+    '/api/v1/admin/user/{name}/'        => { display_name => 'x' },
     '/api/v1/profile/'                  => { display_name => 'x' },
     '/api/v1/conversation/{name}/read/' => { id => 1 },
     '/api/v1/session/'  => { username => 'u1', password => $Chat::Password },
@@ -128,6 +129,7 @@ __DATA__
 === HEAD returns the headers of GET without a body
 --- given
 message(u1 => 'u2', 'one');
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 my %queries = (
     '/api/v1/message/'      => ['', '?after=x', '?page=9', '?after=0'],
@@ -135,6 +137,9 @@ my %queries = (
     '/api/v1/user/'         => ['', '?limit=0', '?search=u'],
     '/api/v1/user/{id}/'    => ['', '/../9'],
     '/api/v1/conversation/' => ['', '?limit=0'],
+    '/api/v1/profile/{name}/' => ['', '/../nobody'],
+    '/api/v1/admin/user/'   => ['', '?limit=0'],
+    '/api/v1/admin/audit/'  => ['', '?limit=0'],
 );
 
 for my $op (grep { $_->[0] eq 'HEAD' } ours(qr{^/api/})) {
@@ -153,6 +158,7 @@ for my $op (grep { $_->[0] eq 'HEAD' } ours(qr{^/api/})) {
 
 === OPTIONS describes a path
 --- then
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 codes_are(200, 'u1', [grep { $_->[0] eq 'OPTIONS' } operations()]);
 
 
@@ -170,6 +176,7 @@ codes_are(403, '', [grep { !$_->[2]{security} } ours(qr{^/api/})]);
 --- then
 my @headers = (Origin => 'https://evil.example');
 
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 codes_are(403, 'u1',
           [grep { $_->[0] =~ /POST|PUT|PATCH|DELETE/ }
                ours(qr{^/(api|login)/})],
@@ -178,6 +185,8 @@ codes_are(403, 'u1', [ours(qr{^/logout/})], '', @headers);
 
 
 === requests for another user are rejected
+--- given
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 codes_are(409, 'u1',
           [grep { $_->[0] =~ /POST|PUT|PATCH|DELETE/ } ours(qr{^/api/})],
@@ -185,6 +194,8 @@ codes_are(409, 'u1',
 
 
 === other methods are not allowed
+--- given
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 my $paths = description()->{paths};
 
@@ -204,6 +215,8 @@ for my $path (sort keys %$paths) {
 === bodies of a wrong type, of a wrong size, or malformed are rejected
 --- change
 s/(chat_login  page=.*\n)/$1client_max_body_size 64k;\n/ or die;
+--- given
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 for my $op (with_body()) {
     my ($method, $path) = @$op;
@@ -240,6 +253,8 @@ codes_are(503, 'u1', [grep { $_->[0] ne 'OPTIONS' } ours(qr{^/logout/})]);
 === rejected statements return 500
 --- server
 chat_session_check 1h;
+--- given
+sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 message(u1 => 'u2', 'one');
 
@@ -260,7 +275,7 @@ refusing(['chat_user'], sub {
 refusing([qw(chat_session chat_user chat_message)], sub {
     codes_are(500, 'u1', [grep { $_->[0] ne 'OPTIONS'
                                  && "@$_[0, 1]" !~ m{^(?!POST).*/message/} }
-                               ours(qr{^/api/v1/(message|user|profile|conversation|
+                               ours(qr{^/api/v1/(message|user|profile|admin|conversation|
                                                  password)/}x)]);
     codes_are(500, 'u1', [grep { $_->[0] =~ /POST|DELETE/ }
                                ours(qr{^/(api/v1/session|login)/})]);

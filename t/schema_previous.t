@@ -18,7 +18,7 @@ our @Migrations = map { dirname(__FILE__) . "/../sql/migrations/$_" }
 # go_back: gives the tables the form of version 5; go_back_to_N: of version N
 
 sub go_back_to_8 {
-    sql('DROP TABLE chat_user_word');
+    sql('DROP TABLE chat_user_word, chat_audit');
     sql('ALTER TABLE chat_user DROP COLUMN display_name,
          DROP COLUMN avatar_url');
     sql('ALTER TABLE chat_user RENAME INDEX name TO username_key');

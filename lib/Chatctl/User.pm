@@ -183,6 +183,20 @@ sub list {
 }
 
 
+# audit: prints a table with tabs
+
+sub audit {
+    print "TIME\tACTOR\tACTION\tTARGET\tDETAIL\tADDRESS\n"
+        or fail("standard output: $!");
+
+    rows(sub { print @_ or fail("standard output: $!") },
+         statements('list-audit'))
+        or fail('the list is incomplete');
+
+    close STDOUT or fail("standard output: $!");
+}
+
+
 # --- changes ----------------------------------------------------------------
 
 # change_user ID, ASSIGNMENTS, VALUES: returns the number of changed rows

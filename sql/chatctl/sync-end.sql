@@ -60,4 +60,3 @@ UPDATE chat_disabled AS d STRAIGHT_JOIN chat_user AS u ON u.id = d.id
 SET u.is_active = FALSE,
     u.session_floor = COALESCE((SELECT MAX(c.id) FROM chat_session AS c
                                 WHERE c.user_id = d.id), 0);
-

@@ -73,6 +73,14 @@ void ngx_chat_user_profile(ngx_http_request_t *r, ngx_chat_json_t *json,
 ngx_int_t ngx_chat_profile_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_profile_edit(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 
+/* adds a member, which is null if the value is empty */
+void ngx_chat_profile_member(ngx_chat_json_t *json, const char *key,
+    ngx_str_t *value);
+
+/* the response after a query was rejected; returns the result for the step */
+ngx_int_t ngx_chat_profile_declined(ngx_http_request_t *r,
+    ngx_chat_ctx_t *ctx, ngx_chat_db_job_t *job);
+
 /*
  * Reads a display name; null is an empty name.  Returns NGX_OK, or the result
  * for the step.
@@ -153,6 +161,13 @@ ngx_int_t ngx_chat_user_get(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 ngx_int_t ngx_chat_user_find(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_str_t *name, ngx_uint_t trim, ngx_chat_user_t *user,
     ngx_chat_step_pt next);
+
+
+/* first steps of admin/ */
+
+ngx_int_t ngx_chat_admin_users(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_admin_change(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
+ngx_int_t ngx_chat_admin_audit(ngx_http_request_t *r, ngx_chat_ctx_t *ctx);
 
 
 /* first steps of session/ and session/all/, and of chat_logout */

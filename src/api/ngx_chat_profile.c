@@ -18,10 +18,6 @@ static ngx_int_t ngx_chat_profile_show(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
 static ngx_int_t ngx_chat_profile_edited(ngx_http_request_t *r,
     ngx_chat_ctx_t *ctx);
-static ngx_int_t ngx_chat_profile_declined(ngx_http_request_t *r,
-    ngx_chat_ctx_t *ctx, ngx_chat_db_job_t *job);
-static void ngx_chat_profile_member(ngx_chat_json_t *json, const char *key,
-    ngx_str_t *value);
 
 
 /*
@@ -212,7 +208,7 @@ ngx_chat_profile_edited(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_chat_profile_declined(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
     ngx_chat_db_job_t *job)
 {
@@ -251,9 +247,7 @@ ngx_chat_user_profile(ngx_http_request_t *r, ngx_chat_json_t *json,
 }
 
 
-/* null if the value is empty */
-
-static void
+void
 ngx_chat_profile_member(ngx_chat_json_t *json, const char *key,
     ngx_str_t *value)
 {

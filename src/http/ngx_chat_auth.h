@@ -43,6 +43,9 @@ ngx_int_t ngx_chat_auth_again(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 /* returns NGX_OK, or NGX_DECLINED if the session or the user is not valid */
 ngx_int_t ngx_chat_auth_still(ngx_chat_ctx_t *ctx, ngx_chat_db_job_t *job);
 
+/* adds Location with the login page; returns a status */
+ngx_int_t ngx_chat_auth_redirect(ngx_http_request_t *r, ngx_str_t *uri);
+
 /*
  * Reads the display name and the avatar of chat_profile.  Returns NGX_OK;
  * NGX_DECLINED if there is no name, both are empty then; or NGX_ERROR.

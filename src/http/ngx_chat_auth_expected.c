@@ -90,3 +90,37 @@ ngx_chat_auth_same_user(ngx_chat_user_t *user, ngx_str_t *name)
             && ngx_memcmp(key.data, user_key.data, key.len) == 0)
            ? NGX_OK : NGX_DECLINED;
 }
+
+
+/* 302 to the login page, which redirects back to this URI */
+
+ngx_int_t
+ngx_chat_auth_redirect(ngx_http_request_t *r, ngx_str_t *uri)
+{
+    u_char    *p;
+    size_t     len;
+    ngx_str_t  location;
+
+    len = uri->len + sizeof("?next=") - 1 + r->unparsed_uri.len
+          + 2 * ngx_escape_uri(NULL, r->unparsed_uri.data,
+                               r->unparsed_uri.len, NGX_ESCAPE_ARGS);
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    location.data = p;
+    location.len = len;
+
+    p = ngx_cpymem(p, uri->data, uri->len);
+    p = ngx_cpymem(p, "?next=", sizeof("?next=") - 1);
+    ngx_escape_uri(p, r->unparsed_uri.data, r->unparsed_uri.len,
+                   NGX_ESCAPE_ARGS);
+
+    if (ngx_chat_response_add_header(r, "Location", &location) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_HTTP_MOVED_TEMPORARILY;
+}

@@ -331,6 +331,7 @@ struct ngx_chat_endpoint_s {
     const char                 *title;        /* in responses to OPTIONS */
     ngx_uint_t                  same_origin;  /* methods that must be
                                                  same-origin, bit mask */
+    unsigned                    admin:1;      /* for administrators only */
     unsigned                    public:1;     /* POST needs no session */
     unsigned                    upload:1;     /* POST: the first step is called
                                                  before the body is read */

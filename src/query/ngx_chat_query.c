@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "src/query/ngx_chat_query.h"
+#include "src/query/ngx_chat_query_admin.h"
 #include "src/query/ngx_chat_query_builder.h"
 
 
@@ -48,6 +49,9 @@ const ngx_chat_db_type_t *const  ngx_chat_query_types[] = {
     &ngx_chat_query_profile_get,
     &ngx_chat_query_profile_set,
     &ngx_chat_query_profile_create,
+    &ngx_chat_query_admin_users,
+    &ngx_chat_query_admin_change,
+    &ngx_chat_query_admin_audit,
     &ngx_chat_query_session_get,
     &ngx_chat_query_session_create,
     &ngx_chat_query_session_delete,

@@ -568,8 +568,18 @@ void ngx_chat_query_add_changed(ngx_chat_db_buf_t *text);
 #define NGX_CHAT_QUERY_PROFILE     ", u.display_name, u.avatar_url"
 #define NGX_CHAT_QUERY_NO_PROFILE  ", NULL, NULL"
 
+/* writes a statement that adds the words of a user, if @chat_changed is true */
+void ngx_chat_query_add_words(ngx_chat_db_buf_t *text, uint32_t user_id);
+
 /* the condition of a row by name; writes at most one row */
 void ngx_chat_query_names(ngx_chat_db_buf_t *text, ngx_chat_forms_t *forms);
+
+/*
+ * Compares a column, " AND column", with the name of the last row of the previous
+ * page, if there is one.
+ */
+void ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
+    ngx_chat_forms_t *after, const char *column);
 
 /* writes the columns of ngx_chat_user_t, and their source */
 void ngx_chat_query_add_user(ngx_chat_db_buf_t *text);

@@ -11,9 +11,9 @@
 
 
 /*
- * Display names and avatars.  The rows of chat_user_word follow from the name in
- * the transaction that changes it; sql/chatctl/words.sql has the same statement.
- * The row of the user is locked before its words.
+ * Display names and avatars.  The transaction that changes a name replaces the
+ * rows of chat_user_word; sql/chatctl/words.sql has the same statement.  The row
+ * of the user is locked before its words.
  */
 
 
@@ -115,6 +115,15 @@ const ngx_chat_db_type_t  ngx_chat_query_profile_create = {
     .build = ngx_chat_query_profile_create_build,
     .result = ngx_chat_query_profile_create_result
 };
+
+
+void
+ngx_chat_query_add_words(ngx_chat_db_buf_t *text, uint32_t user_id)
+{
+    ngx_chat_query_add(text,
+        NGX_CHAT_QUERY_WORDS("@chat_changed AND u.id = $1") ";",
+        ngx_chat_query_number(user_id));
+}
 
 
 static void

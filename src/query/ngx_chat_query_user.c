@@ -11,8 +11,8 @@
 
 
 /*
- * Up to so many rows of chat_user_word are read and sorted.  If a search has more,
- * many users match, and those of a page are found in the order of names.
+ * Up to so many rows of chat_user_word are read and sorted.  If a search has
+ * more, many users match, and those of a page are found in the order of names.
  */
 #define NGX_CHAT_QUERY_WORDS_MAX  3000
 
@@ -33,8 +33,6 @@ static void ngx_chat_query_users_by_word(ngx_chat_db_buf_t *text,
     ngx_chat_query_users_t *op);
 static void ngx_chat_query_users_by_scan(ngx_chat_db_buf_t *text,
     ngx_chat_query_users_t *op);
-static void ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
-    ngx_chat_query_users_t *op, const char *column);
 static ngx_int_t ngx_chat_query_users_result(ngx_chat_db_result_t *res,
     ngx_chat_db_job_t **jobs, ngx_uint_t n);
 
@@ -319,7 +317,7 @@ ngx_chat_query_users_by_name(ngx_chat_db_buf_t *text,
     }
 
     ngx_chat_query_text(text, i ? ")" : "");
-    ngx_chat_query_users_after(text, op, " AND username_key");
+    ngx_chat_query_users_after(text, &op->after, " AND username_key");
 
     ngx_chat_query_add(text, " ORDER BY username_key LIMIT $1)",
                        ngx_chat_query_number(op->limit + 1));
@@ -342,7 +340,7 @@ ngx_chat_query_users_by_word(ngx_chat_db_buf_t *text,
         ngx_chat_query_number(NGX_CHAT_QUERY_WORDS_MAX),
         ngx_chat_query_number(op->except));
 
-    ngx_chat_query_users_after(text, op, " AND u.username_key");
+    ngx_chat_query_users_after(text, &op->after, " AND u.username_key");
 
     ngx_chat_query_add(text, " ORDER BY u.username_key LIMIT $1)",
                        ngx_chat_query_number(op->limit + 1));
@@ -358,7 +356,7 @@ ngx_chat_query_users_by_scan(ngx_chat_db_buf_t *text,
         " WHERE u.is_active AND u.id <> $1",
         ngx_chat_query_number(op->except));
 
-    ngx_chat_query_users_after(text, op, " AND u.username_key");
+    ngx_chat_query_users_after(text, &op->after, " AND u.username_key");
 
     ngx_chat_query_add(text,
         " AND (SELECT 1 FROM chat_user_word AS w FORCE INDEX (user)"
@@ -369,21 +367,19 @@ ngx_chat_query_users_by_scan(ngx_chat_db_buf_t *text,
 }
 
 
-/* "column" is compared with the name of the last row of the previous page */
-
-static void
-ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
-    ngx_chat_query_users_t *op, const char *column)
+void
+ngx_chat_query_users_after(ngx_chat_db_buf_t *text, ngx_chat_forms_t *after,
+    const char *column)
 {
-    if (op->after.n == 0) {
+    if (after->n == 0) {
         return;
     }
 
     ngx_chat_query_text(text, column);
 
-    if (op->after.n == 1) {
+    if (after->n == 1) {
         ngx_chat_query_add(text, " > LOWER($1 COLLATE utf8mb4_bin)",
-                           ngx_chat_query_string(&op->after.text[0]));
+                           ngx_chat_query_string(&after->text[0]));
         return;
     }
 
@@ -391,9 +387,9 @@ ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
 
     ngx_chat_query_text(text,
         " > COALESCE((SELECT username_key FROM chat_user WHERE ");
-    ngx_chat_query_names(text, &op->after);
+    ngx_chat_query_names(text, after);
     ngx_chat_query_add(text, "), LOWER($1 COLLATE utf8mb4_bin))",
-        ngx_chat_query_string(&op->after.text[op->after.nfc]));
+        ngx_chat_query_string(&after->text[after->nfc]));
 }
 
 

@@ -177,7 +177,7 @@ sub reset_tables {
     $Db->begin_work;
     sql("DELETE FROM $_")
         for qw(chat_writing chat_session chat_conversation
-               chat_message chat_file chat_user);
+               chat_message chat_file chat_user chat_audit);
 
     for my $id (1 .. 4) {
         sql('INSERT INTO chat_user (id, username, password) VALUES (?, ?, ?)',

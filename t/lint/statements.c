@@ -6,6 +6,7 @@
 
 #include "ngx_stub.h"
 #include "src/query/ngx_chat_query.h"
+#include "src/query/ngx_chat_query_admin.h"
 
 
 /*
@@ -33,6 +34,7 @@ static void statements_messages_with(uint32_t peer_id);
 static void statements_conversations(void);
 static void statements_presence(void);
 static void statements_people(void);
+static void statements_admin(void);
 static void statements_sessions(void);
 static void statements_servers(void);
 static void statements_print(const ngx_chat_db_type_t *class, void *one,
@@ -67,6 +69,7 @@ main(void)
     statements_conversations();
     statements_presence();
     statements_people();
+    statements_admin();
     statements_sessions();
     statements_servers();
 
@@ -346,6 +349,30 @@ statements_people(void)
 
     op.scan = 1;
     statements_print(&ngx_chat_query_users, &op, NULL);
+}
+
+
+static void
+statements_admin(void)
+{
+    ngx_chat_query_admin_t  op;
+
+    ngx_memzero(&op, sizeof(ngx_chat_query_admin_t));
+
+    op.actor_id = STATEMENTS_USER;
+    op.limit = STATEMENTS_LIMIT;
+    op.search = statements_forms;
+    op.after = statements_forms;
+    statements_print(&ngx_chat_query_admin_users, &op, NULL);
+    statements_print(&ngx_chat_query_admin_audit, &op, NULL);
+
+    op.id = STATEMENTS_PEER;
+    statements_print(&ngx_chat_query_admin_users, &op, NULL);
+
+    op.set_active = 1;
+    op.set_admin = 1;
+    op.set_name = 1;
+    statements_print(&ngx_chat_query_admin_change, &op, NULL);
 }
 
 
