@@ -104,7 +104,7 @@ is($Code, 1, 'exit status');
 is(sync("a b\nu1\n", '--disable-missing'), '', 'invalid lines');
 is($Code, 1, 'exit status');
 is(scalar sql('SELECT COUNT(*) FROM chat_user WHERE NOT is_active'), 0,
-   'nobody is disabled');
+   'no user is disabled');
 is(sync('', '--other'), '', 'another option');
 is($Code, 2, 'exit status');
 

@@ -9,9 +9,9 @@ use Test::Nginx::Socket 'no_plan';
 use utf8;
 use Chat;
 use Chat::Data;
+use Chat::Grants;
 
-our $Database = $ENV{TEST_NGINX_CHAT_DB};
-our $Nobody = '403 {"detail":"Authentication credentials were not provided."}';
+our $Denied = '403 {"detail":"Authentication credentials were not provided."}';
 our $Missing = '404 {"detail":"Not found."}';
 
 # outcome ...: code and body of api()
@@ -20,18 +20,6 @@ sub outcome {
     my $res = api(@_);
 
     return $res->code . ' ' . $res->body;
-}
-
-# grants VERB, PREPOSITION: the rights of sql/grants-admin.sql
-
-sub grants {
-    my ($verb, $to) = @_;
-
-    for my $right ('UPDATE (is_active, is_admin) ON %s.chat_user',
-                   'SELECT, INSERT ON %s.chat_audit')
-    {
-        sql("$verb " . sprintf($right, $Database) . " $to 'chat'\@'localhost'");
-    }
 }
 
 sub change {
@@ -66,15 +54,15 @@ __DATA__
 
 === the authorization matrix
 --- given
-grants(GRANT => 'TO');
+grant('admin');
 sql('UPDATE chat_user SET is_admin = TRUE WHERE id IN (1, 4)');
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 4');
 --- then
 my @requests = (
     [GET => 'admin/user/'], [GET => 'admin/audit/'],
     [PATCH => 'admin/user/u2/', { display_name => 'x' }],
-    [PATCH => 'admin/user/nobody/', { display_name => 'x' }],
-    [OPTIONS => 'admin/user/'], [DELETE => 'admin/user/u2/'],
+    [PATCH => 'admin/user/missing/', { display_name => 'x' }],
+    [OPTIONS => 'admin/user/'],
     [GET => 'admin/'], [GET => 'admin/nothing/'],
 );
 
@@ -82,8 +70,8 @@ for my $request (@requests) {
     my ($method, $path, $json) = @$request;
     my @request = ($method => "/api/v1/$path", $json);
 
-    is(outcome('', @request), $Nobody, "$method $path: nobody");
-    is(outcome('u4', @request), $Nobody, "$method $path: disabled");
+    is(outcome('', @request), $Denied, "$method $path: no user");
+    is(outcome('u4', @request), $Denied, "$method $path: disabled");
     is(outcome('u2', @request), $Missing, "$method $path: a member");
     is(api('u2', @request)->headers->header('Allow'), undef, 'no methods');
 }
@@ -97,14 +85,14 @@ is(scalar sql('SELECT COUNT(*) FROM chat_user
 is(api('u1', GET => '/api/v1/admin/user/')->code, 200, 'the administrator');
 is(api('u1', GET => '/api/v1/admin/audit/')->code, 200, 'the audit log');
 is(api('u1', DELETE => '/api/v1/admin/user/u2/')->code, 405, 'the methods');
-is(outcome('u1', PATCH => '/api/v1/admin/user/nobody/', {}), $Missing,
+is(outcome('u1', PATCH => '/api/v1/admin/user/missing/', {}), $Missing,
    'an unknown user');
 is(outcome('u1', GET => '/api/v1/admin/nothing/'), $Missing, 'another path');
 
 
 === all users
 --- given
-grants(GRANT => 'TO');
+grant('admin');
 sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 sql('UPDATE chat_user SET is_active = FALSE WHERE id = 3');
 --- then
@@ -139,7 +127,7 @@ is(api('u1', GET => '/api/v1/admin/user/?limit=0')->code, 400, 'a limit');
 
 === changes, and the audit log
 --- given
-grants(GRANT => 'TO');
+grant('admin');
 sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 my @sockets = map { web_socket('u2') } 1 .. 4;
@@ -198,7 +186,7 @@ close_all(@sockets);
 
 === two administrators revoke each other's rights
 --- given
-grants(GRANT => 'TO');
+grant('admin');
 --- then
 for my $round (1 .. 8) {
     sql('UPDATE chat_user SET is_admin = TRUE WHERE id IN (1, 2)');
@@ -219,7 +207,7 @@ for my $round (1 .. 8) {
 
 === an old session
 --- given
-grants(GRANT => 'TO');
+grant('admin');
 sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 sql('UPDATE chat_session SET created_at = UTC_TIMESTAMP() - INTERVAL 16 MINUTE');
 --- then
@@ -234,8 +222,7 @@ is(change('u1', 'u2', is_admin => $Yes)->code, 200, 'confirmed');
 
 === without the rights
 --- given
-grants(GRANT => 'TO');
-grants(REVOKE => 'FROM');
+revoke('admin');
 sql('UPDATE chat_user SET is_admin = TRUE WHERE id = 1');
 --- then
 is(change('u1', 'u2', is_active => $No)->code, 503, 'a change');

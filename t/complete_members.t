@@ -7,10 +7,9 @@
 use Test::Nginx::Socket 'no_plan';
 use utf8;
 use Chat;
+use Chat::Grants;
 use Encode qw(decode_utf8 encode_utf8);
 use JSON::PP;
-
-our $Database = $ENV{TEST_NGINX_CHAT_DB};
 
 # member NAME, METHOD => PATH, [JSON], HEADERS: a request that the site has
 # authenticated
@@ -20,16 +19,6 @@ sub member {
 
     return api('', $method, "/api/v1/$path", $json, 'X-Member' => $name,
                %headers);
-}
-
-# grant_insert VERB, PREPOSITION: gives or takes the right of
-# sql/grants-members.sql
-
-sub grant_insert {
-    my ($verb, $to) = @_;
-
-    sql("$verb INSERT (username, display_name, avatar_url)
-         ON $Database.chat_user $to 'chat'\@'localhost'");
 }
 
 # found USER, QUERY: the names that GET user/ finds
@@ -232,7 +221,7 @@ map $http_x_member $member {
     default  $http_x_member;
 }
 --- given
-grant_insert(GRANT => 'TO');
+grant('members');
 --- change
 s/chat_auth     on;/chat_auth     \$member create;/ or die;
 --- then
@@ -270,7 +259,7 @@ map $http_x_member $member {
 }
 --- timeout: 60
 --- given
-grant_insert(GRANT => 'TO');
+grant('members');
 --- change
 s/chat_auth     on;/chat_auth     \$member create;/ or die;
 --- then
@@ -301,8 +290,7 @@ map $http_x_member $member {
     default  $http_x_member;
 }
 --- given
-grant_insert(GRANT => 'TO');
-grant_insert(REVOKE => 'FROM');
+revoke('members');
 --- change
 s/chat_auth     on;/chat_auth     \$member create;/ or die;
 --- then
@@ -318,7 +306,7 @@ map $http_x_member $member {
     default  $http_x_member;
 }
 --- given
-grant_insert(GRANT => 'TO');
+grant('members');
 --- change
 s/chat_auth     on;/chat_auth     \$member create;
                     chat_profile  \$http_x_name \$http_x_avatar;/ or die;

@@ -151,7 +151,7 @@ ngx_chat_admin_account(ngx_chat_json_t *json,
 
 
 /*
- * PATCH admin/user/<name>/ {"is_active":..., "is_admin":..., "display_name":...}
+ * PATCH admin/user/<name>/ {"is_active":...,"is_admin":...,"display_name":...}
  *
  *   change -> (looked up) -> change_found -> change_done -> change_show
  */
@@ -265,7 +265,7 @@ ngx_chat_admin_flag(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
 
 /*
- * Nobody revokes the own rights.  So the last administrator remains one: any
+ * No administrator revokes the own rights.  So the last administrator remains one: any
  * other administrator must be one to revoke the rights.
  */
 

@@ -377,7 +377,13 @@ ngx_chat_auth_create(ngx_http_request_t *r, ngx_chat_ctx_t *ctx)
 
     rc = ngx_chat_auth_submit(r, ctx, lookup);
 
-    return (rc == NGX_OK || rc == NGX_AGAIN) ? rc : NGX_ERROR;
+    if (rc == NGX_OK || rc == NGX_AGAIN) {
+        return rc;
+    }
+
+    ngx_chat_auth_cancel(lookup);
+
+    return NGX_ERROR;
 }
 
 

@@ -43,11 +43,6 @@ char *ngx_chat_conf_change_window(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_chat_conf_positive(ngx_conf_t *cf, void *post, void *data);
 
 
-/*
- * Completes the configuration of replicas after all directives.  Logs an error
- * and returns NGX_ERROR if it is invalid.
- */
-
 /* sets the password to the only line of a file; "path" becomes absolute */
 char *ngx_chat_conf_password_file(ngx_conf_t *cf, ngx_str_t *path,
     ngx_str_t *password);

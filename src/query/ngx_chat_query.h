@@ -575,8 +575,8 @@ void ngx_chat_query_add_words(ngx_chat_db_buf_t *text, uint32_t user_id);
 void ngx_chat_query_names(ngx_chat_db_buf_t *text, ngx_chat_forms_t *forms);
 
 /*
- * Compares a column, " AND column", with the name of the last row of the previous
- * page, if there is one.
+ * Compares a column, " AND column", with the name of the last row of the
+ * previous page, if there is one.
  */
 void ngx_chat_query_users_after(ngx_chat_db_buf_t *text,
     ngx_chat_forms_t *after, const char *column);

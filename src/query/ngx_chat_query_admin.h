@@ -38,7 +38,8 @@ typedef struct {
     ngx_str_t              created;           /* timestamp */
     ngx_str_t              actor;             /* name */
     ngx_str_t              action;
-    ngx_str_t              target;            /* name; the others: empty: none */
+    ngx_str_t              target;            /* name; empty: none, as
+                                                 the next ones */
     ngx_str_t              detail;
     ngx_str_t              address;
 } ngx_chat_query_entry_t;

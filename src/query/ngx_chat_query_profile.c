@@ -12,8 +12,8 @@
 
 /*
  * Display names and avatars.  The transaction that changes a name replaces the
- * rows of chat_user_word; sql/chatctl/words.sql has the same statement.  The row
- * of the user is locked before its words.
+ * rows of chat_user_word; sql/chatctl/words.sql has the same statement.  The
+ * row of the user is locked before its words.
  */
 
 
