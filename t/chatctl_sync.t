@@ -133,5 +133,5 @@ like($text, qr/^sessions      1$/m, 'sessions');
 is(chatctl('user logout u1'), "Sessions of u1 ended: 1.\n", 'logout');
 ok(wait_until { api('u1', GET => '/api/v1/session/')->code == 403 },
    'the session has ended');
-is(chatctl('user show nobody'), '', 'an unknown user');
+is(chatctl('user show missing'), '', 'an unknown user');
 is($Code, 1, 'exit status');

@@ -6,7 +6,7 @@ DELETE w FROM chat_named AS t STRAIGHT_JOIN chat_user_word AS w
               ON w.user_id = t.id;
 
 SET @separators = CONCAT(' -''".,:_/()[]{}<>|&+*#@!?=~', _utf8mb4
-    x'09c2a0c2abc2bbe28090e28091e28093e28094e28098e28099e2809ce2809de2809e',
+    x'c2a0c2abc2bbe28090e28091e28093e28094e28098e28099e2809ce2809de2809e',
     _utf8mb4 x'e280a2e280a6e38080e383bb') COLLATE utf8mb4_bin;
 
 INSERT IGNORE INTO chat_user_word (word, user_id)

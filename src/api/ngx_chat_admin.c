@@ -265,8 +265,8 @@ ngx_chat_admin_flag(ngx_http_request_t *r, ngx_chat_ctx_t *ctx,
 
 
 /*
- * No administrator revokes the own rights.  So the last administrator remains one: any
- * other administrator must be one to revoke the rights.
+ * No administrator revokes the own rights.  So the last administrator remains
+ * one: any other one must be an administrator to revoke the rights.
  */
 
 static ngx_int_t

@@ -19,9 +19,12 @@
 
 /* characters that separate words, besides spaces */
 #define NGX_CHAT_QUERY_SEPARATORS                                             \
-    "CONCAT(' -''\".,:_/()[]{}<>|&+*#@!?=~', _utf8mb4 x'"                     \
-    "09c2a0c2abc2bbe28090e28091e28093e28094e28098e28099e2809ce2809de2809e"    \
-    "e280a2e280a6e38080e383bb')"
+    "' -''\".,:_/()[]{}<>|&+*#@!?=~"                                          \
+    "\xc2\xa0\xc2\xab\xc2\xbb\xe2\x80\x90"                                    \
+    "\xe2\x80\x91\xe2\x80\x93\xe2\x80\x94\xe2\x80\x98"                        \
+    "\xe2\x80\x99\xe2\x80\x9c\xe2\x80\x9d\xe2\x80\x9e"                        \
+    "\xe2\x80\xa2\xe2\x80\xa6\xe3\x80\x80\xe3\x83\xbb"                        \
+    "'"
 
 /* the position of a word in the display name */
 #define NGX_CHAT_QUERY_WORD_START                                             \
