@@ -199,7 +199,7 @@ ngx_chat_query_profile_create_build(ngx_chat_db_buf_t *text,
         "START TRANSACTION;"
         "INSERT IGNORE INTO chat_user (username, display_name, avatar_url)"
         " VALUES ($1, NULLIF($2, ''), NULLIF($3, ''));"
-        "SET @chat_created = (ROW_COUNT() = 1);"
+        "SET @chat_created = ROW_COUNT();"
         NGX_CHAT_QUERY_WORDS("@chat_created AND"
             " u.username_key = LOWER($1 COLLATE utf8mb4_bin)") ";"
         "COMMIT;",
