@@ -14,6 +14,7 @@
 #include "src/http/ngx_chat_sweep.h"
 #include "src/http/ngx_chat_upload.h"
 #include "src/push/ngx_chat_auth_subscribe.h"
+#include "src/push/ngx_chat_nchan.h"
 #include "src/push/ngx_chat_notify.h"
 #include "src/push/ngx_chat_publish.h"
 #include "src/push/ngx_chat_push.h"
@@ -488,8 +489,6 @@ ngx_chat_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static char *
 ngx_chat_check_loc_conf(ngx_conf_t *cf, ngx_chat_loc_conf_t *conf)
 {
-    ngx_http_conf_ctx_t       *ctx;
-    ngx_chat_location_t       *location;
     ngx_chat_main_conf_t      *chmcf;
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -530,20 +529,8 @@ ngx_chat_check_loc_conf(ngx_conf_t *cf, ngx_chat_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->subscriber) {
-        ctx = cf->ctx;
-
-        location = ngx_array_push(&chmcf->locations);
-        if (location == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        if (conf->subscriber == NGX_CHAT_SUBSCRIBER_EVENTS) {
-            chmcf->events = 1;
-        }
-
-        location->chlcf = conf;
-        location->loc_conf = ctx->loc_conf;
+    if (conf->subscriber && ngx_chat_nchan_location(cf, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
     }
 
     if (conf->login_redirect.len && conf->auth != NGX_CHAT_AUTH_OFF

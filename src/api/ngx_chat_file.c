@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "src/query/ngx_chat_query_file.h"
 #include "src/http/ngx_chat_http.h"
 #include "src/http/ngx_chat_step.h"
 #include "src/http/ngx_chat_upload.h"

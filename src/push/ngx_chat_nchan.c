@@ -103,6 +103,32 @@ ngx_chat_nchan_owner(ngx_str_t *id)
 
 
 ngx_int_t
+ngx_chat_nchan_location(ngx_conf_t *cf, ngx_chat_loc_conf_t *chlcf)
+{
+    ngx_http_conf_ctx_t   *ctx;
+    ngx_chat_location_t   *location;
+    ngx_chat_main_conf_t  *chmcf;
+
+    ctx = cf->ctx;
+    chmcf = ngx_http_conf_get_module_main_conf(cf, ngx_chat_module);
+
+    location = ngx_array_push(&chmcf->locations);
+    if (location == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (chlcf->subscriber == NGX_CHAT_SUBSCRIBER_EVENTS) {
+        chmcf->events = 1;
+    }
+
+    location->chlcf = chlcf;
+    location->loc_conf = ctx->loc_conf;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_chat_nchan_check(ngx_conf_t *cf, ngx_chat_main_conf_t *chmcf)
 {
     ngx_module_t  *nchan;

@@ -31,6 +31,12 @@ ngx_int_t ngx_chat_nchan_init(ngx_log_t *log);
 ngx_int_t ngx_chat_nchan_owner(ngx_str_t *id);
 
 /*
+ * Called by merge: records a location with chat_subscriber.  Returns NGX_OK or
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_chat_nchan_location(ngx_conf_t *cf, ngx_chat_loc_conf_t *chlcf);
+
+/*
  * Called by postconfiguration: checks nchan's directives in locations that
  * receive or publish notifications.  Returns NGX_OK or NGX_ERROR.
  */

@@ -174,11 +174,12 @@ ngx_chat_query_admin_change_build(ngx_chat_db_buf_t *text,
         "START TRANSACTION;"
         "UPDATE chat_user SET session_floor = session_floor"
         " WHERE id IN ($1, $2) ORDER BY id;"
-        "SET @chat_admin = " NGX_CHAT_QUERY_ADMIN ";"
-        "SET @chat_fresh = $3 OR EXISTS (SELECT 1 FROM chat_session"
+        "SELECT COUNT(*) INTO @chat_admin FROM chat_user"
+        " WHERE id = $1 AND is_admin AND is_active;"
+        "SELECT $3 OR COUNT(*) > 0, @chat_admin AND ($3 OR COUNT(*) > 0)"
+        " INTO @chat_fresh, @chat_changed FROM chat_session"
         " WHERE token_hash = $4 AND created_at > UTC_TIMESTAMP()"
-        " - INTERVAL " NGX_CHAT_QUERY_ADMIN_FRESH " MINUTE);"
-        "SET @chat_changed = @chat_admin AND @chat_fresh;",
+        " - INTERVAL " NGX_CHAT_QUERY_ADMIN_FRESH " MINUTE;",
         ngx_chat_query_number(op->actor_id),
         ngx_chat_query_number(op->id),
         ngx_chat_query_number(op->site || !op->set_admin),

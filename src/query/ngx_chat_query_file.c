@@ -6,7 +6,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "src/query/ngx_chat_query.h"
+#include "src/query/ngx_chat_query_file.h"
 #include "src/query/ngx_chat_query_builder.h"
 #include "src/core/ngx_chat_file.h"
 

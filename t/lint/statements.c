@@ -7,6 +7,7 @@
 #include "ngx_stub.h"
 #include "src/query/ngx_chat_query.h"
 #include "src/query/ngx_chat_query_admin.h"
+#include "src/query/ngx_chat_query_file.h"
 
 
 /*
