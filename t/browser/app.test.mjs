@@ -9,8 +9,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { alice, bob, carol, eventually, login, message, open, request, talk, url,
-         visit, words, write } from './helpers.mjs';
+import { alice, bob, carol, eventually, login, message, open, readAll, request,
+         talk, url, visit, words, write } from './helpers.mjs';
 
 
 /* Records notifications and tones instead of showing and playing them. */
@@ -136,6 +136,8 @@ test('a sound is played if the user wants it, also after a reload', async () => 
 
 
 test('title and icon show unread messages', async () => {
+  await readAll(alice);
+
   const page = await talk(alice, bob);
   const sender = await talk(carol, alice);
   const text = words();

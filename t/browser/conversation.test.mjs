@@ -4,8 +4,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { alice, bob, carol, eventually, message, open, people, request, talk,
-         talkTo, texts, words, write } from './helpers.mjs';
+import { alice, bob, carol, eventually, message, open, people, readAll,
+         request, talk, talkTo, texts, words, write } from './helpers.mjs';
 
 const low = { viewport: { width: 800, height: 500 } };
 
@@ -19,25 +19,6 @@ function person(page, { name }) {
 
 function scrollToTop(page) {
   return page.evaluate(() => { window.part('#log').scrollTop = 0; });
-}
-
-
-/* Marks all messages of another user as read, so that opening loads a page. */
-async function readAll(reader, sender) {
-  const page = await open(reader);
-
-  await page.evaluate(async (name) => {
-    const response = await fetch('/api/v1/conversation/');
-    const { results } = await response.json();
-    const { last_message: last } = results.find(({ user }) => user === name);
-
-    await fetch(`/api/v1/conversation/${name}/read`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ id: last.id }),
-    });
-  }, sender.name);
-  await page.context().close();
 }
 
 
@@ -88,15 +69,13 @@ test('Shift+Enter starts a new line', async () => {
 
 
 test('an unread message is counted in the list and the title', async () => {
+  await readAll(alice);
+
   const sender = await talk(carol, alice);
   const page = await open(alice, `/#/${bob.name}`);
   const badge = person(page, carol).locator('.badge');
   const text = words();
 
-  // messages of earlier tests
-  await person(page, carol).click();
-  await badge.waitFor({ state: 'hidden' });
-  await person(page, bob).click();
   await nothingUnread(page);
 
   await write(sender, text);
@@ -126,7 +105,7 @@ test('scrolling up loads older messages and keeps the position', async () => {
                   { recipient: carol.name, body: `${text} ${i}` });
   }
 
-  await readAll(carol, bob);
+  await readAll(carol);
 
   const page = await talk(carol, bob, low);
 
@@ -334,6 +313,8 @@ test('an unknown name is reported clearly', async () => {
 
 
 test('case is ignored in a name in the address', async () => {
+  await readAll(alice);
+
   const there = await talk(bob, alice);
   const [before, question, answer] = [words('1'), words('2'), words('3')];
 
@@ -506,7 +487,7 @@ test('a conversation opens at the first unread message; only visible messages '
     return results.find(({ user }) => user === name).unread;
   }, bob.name);
 
-  await readAll(carol, bob);
+  await readAll(carol);
 
   await sender.evaluate(async ([recipient, text]) => {
     for (let i = 0; i < 130; i++) {
