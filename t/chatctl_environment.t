@@ -24,7 +24,7 @@ $ctl->fill(20);
 mkdir $dir;
 
 my $Export = $ctl->run('export alice')->{out};
-like($Export, qr/"id":20,.*\n\]\n\}\n\z/s, 'export');
+like($Export, qr/"id":20,.*\n\],\n"files":\[\]\n\}\n\z/s, 'export');
 
 my $usual = q{exec "$CHATCTL" "$@"};
 

@@ -60,7 +60,7 @@ void ngx_chat_mysql_tls_abort(ngx_chat_mysql_tls_t *tls);
 
 
 /* columns, more than any statement has */
-#define NGX_CHAT_MYSQL_FIELDS  16
+#define NGX_CHAT_MYSQL_FIELDS  24
 
 /* the session set-up without the name of the database, bytes */
 #define NGX_CHAT_MYSQL_SETUP   1024

@@ -20,7 +20,9 @@ import { alice, bob, eventually, launch, login, open, url, visit }
 
 const skip = !process.env.CHAT_DEV && 'no CHAT_DEV';
 const html = fileURLToPath(new URL('../../html', import.meta.url));
-const from = await launch(['--hide-scrollbars', '--disable-back-forward-cache']);
+
+// Chromium without windows has no back/forward cache
+const from = await launch('/usr/bin/chromium', '--disable-back-forward-cache');
 
 after(() => from.close());
 

@@ -26,12 +26,15 @@ export const people = (process.env.CHAT_USERS ?? '').split(',').map((pair) => {
 
 export const [alice, bob, carol] = people;
 
+/* Chromium without its own windows needs much less processor time. */
+const SHELL = process.env.CHAT_BROWSER ?? '/usr/bin/chromium-headless-shell';
+
+
 /* Options that Playwright sets for screenshots would hide real faults. */
-export function launch(ignoreDefaultArgs = ['--hide-scrollbars']) {
+export function launch(executablePath = SHELL, ...ignored) {
   return chromium.launch({
-    executablePath: process.env.CHAT_BROWSER
-      ?? '/usr/bin/chromium-headless-shell',
-    ignoreDefaultArgs,
+    executablePath,
+    ignoreDefaultArgs: ['--hide-scrollbars', ...ignored],
     args: [
       '--disable-background-networking',
       '--disable-component-update',

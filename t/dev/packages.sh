@@ -41,8 +41,8 @@ NODE_PACKAGES="ca-certificates"
 command -v node >/dev/null || NODE_PACKAGES="$NODE_PACKAGES nodejs"
 command -v npm >/dev/null || NODE_PACKAGES="$NODE_PACKAGES npm"
 
-# Chromium without its own windows needs a quarter of the processor time
-BROWSER_PACKAGES="chromium-headless-shell fonts-dejavu-core $NODE_PACKAGES"
+BROWSER_PACKAGES="chromium chromium-headless-shell fonts-dejavu-core
+                  $NODE_PACKAGES"
 
 LINT_PACKAGES="clang cppcheck perl shellcheck $NODE_PACKAGES"
 

@@ -55,8 +55,8 @@ typedef struct {
 
     /*
      * expected values in order: "1" and "2", the strings; "p", the first as a
-     * pattern, "n", the second, both omitted if empty; "h", a hash; "t", a
-     * time; "e", an empty string
+     * pattern, "n", the second, both omitted if empty; "m", the second if the
+     * first is not empty either; "h", a hash; "t", a time; "e", an empty string
      */
     const char                 *values;
 } fuzz_sql_class_t;
@@ -95,9 +95,9 @@ static void fuzz_sql_edit(fuzz_sql_op_t *op, ngx_str_t *one, ngx_str_t *two,
 static fuzz_sql_class_t  fuzz_sql_classes[] = {
     { &ngx_chat_query_session_get, fuzz_sql_session, "h" },
     { &ngx_chat_query_session_create, fuzz_sql_create, "hh1e1e11h" },
-    { &ngx_chat_query_user_by_name, fuzz_sql_user, "1212" },
+    { &ngx_chat_query_user_by_name, fuzz_sql_user, "ee1212" },
     { &ngx_chat_query_password_set, fuzz_sql_password, "121h1h11" },
-    { &ngx_chat_query_users, fuzz_sql_users, "pn" },
+    { &ngx_chat_query_users, fuzz_sql_users, "pnpmp" },
     { &ngx_chat_query_send, fuzz_sql_send, "t21" },
     { &ngx_chat_query_message_by_client, fuzz_sql_message, "21" },
     { &ngx_chat_query_change_edit, fuzz_sql_edit, "t01t" }
@@ -375,7 +375,8 @@ fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet, ngx_uint_t i,
     for ( /* void */ ; *values; values++) {
 
         if ((*values == 'p' && one->len == 0)
-            || (*values == 'n' && two->len == 0))
+            || (*values == 'n' && two->len == 0)
+            || (*values == 'm' && (one->len == 0 || two->len == 0)))
         {
             continue;
         }
@@ -390,6 +391,7 @@ fuzz_sql_expect(const char *values, fuzz_sql_packet_t *packet, ngx_uint_t i,
             break;
 
         case '2':
+        case 'm':
         case 'n':
             fuzz_assert(fuzz_same(value, two));
             break;
