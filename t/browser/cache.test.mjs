@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { alice, bob, eventually, launch, login, open, url, visit }
+import { alice, bob, carol, eventually, launch, login, open, url, visit }
   from './helpers.mjs';
 
 const skip = !process.env.CHAT_DEV && 'no CHAT_DEV';
@@ -258,12 +258,16 @@ for (const [kind, options] of [['with', { from }], ['without', {}]]) {
 }
 
 
-test('a restored form has no draft', async () => {
-  const page = await open(alice, `/#/${bob.name}`);
+test('a restored form has no draft of another user', async () => {
+  const page = await open(alice, `/#/${carol.name}`);
 
   assert.equal(await page.getAttribute('#text', 'autocomplete'), 'off');
   await page.fill('#text', 'a draft');
-  await page.reload();
+  await page.context().clearCookies();
+  await page.goto(`${url}/login/`);
+  await login(page, bob);
+  await page.waitForSelector('#me');
+  await page.goto(`${url}/#/${carol.name}`);
   await page.waitForSelector('#log[aria-busy="false"]');
   assert.equal(await page.inputValue('#text'), '');
 });
