@@ -6,8 +6,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { alice, bob, carol, eventually, login, message, open, talk, url, visit,
-         words, write } from './helpers.mjs';
+import { alice, bob, carol, eventually, login, message, open, readAll, talk, url,
+         visit, words, write } from './helpers.mjs';
 import { allow } from './library.mjs';
 
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -76,6 +76,8 @@ test('the inbox opens conversations within its element', async () => {
 
 
 test('a button counts unread messages and opens a panel', async () => {
+  await readAll(alice);
+
   const page = await site(alice, '<ngx-chat-button></ngx-chat-button>');
   const sender = await talk(carol, alice);
   const text = words();
@@ -106,6 +108,8 @@ test('a button counts unread messages and opens a panel', async () => {
 
 
 test('the elements of a page share one connection', async () => {
+  await readAll(alice);
+
   const page = await site(null, '');
   const sockets = [];
 
