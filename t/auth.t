@@ -200,7 +200,7 @@ X-Name: u3
 --- request
 GET /api/v1/session/
 --- json
-{"username":"u3","user_id":3,"is_admin":false}
+{"username":"u3","user_id":3,"is_admin":false,"login":"site"}
 
 
 === chat_auth with a variable ignores the case of the name
