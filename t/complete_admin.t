@@ -62,7 +62,8 @@ my @requests = (
     [GET => 'admin/user/'], [GET => 'admin/audit/'],
     [PATCH => 'admin/user/u2/', { display_name => 'x' }],
     [PATCH => 'admin/user/missing/', { display_name => 'x' }],
-    [OPTIONS => 'admin/user/'],
+    [OPTIONS => 'admin/user/'], [OPTIONS => 'admin/user/u2/'],
+    [OPTIONS => 'admin/audit/'],
     [GET => 'admin/'], [GET => 'admin/nothing/'],
 );
 

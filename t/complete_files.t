@@ -106,14 +106,16 @@ my $res = api('u1', GET => $path, undef, Range => 'bytes=2-4');
 
 is($res->code . ' ' . $res->body, '206 234', 'a range');
 is(header($res, 'Content-Range'), 'bytes 2-4/10', 'its position');
-is(api('u1', GET => $path, undef, Range => 'bytes=20-')->code, 416,
-   'no such range');
+is(api('u1', $_ => $path, undef, Range => 'bytes=20-')->code, 416,
+   "$_: no such range") for qw(GET HEAD);
+is(api('u1', HEAD => $path, undef, Range => 'bytes=2-4')->code, 206,
+   'HEAD of a range');
 
 my $tag = header(api('u1', GET => $path), 'ETag');
 
 isnt($tag, '', 'a tag');
-is(api('u1', GET => $path, undef, 'If-None-Match' => $tag)->code, 304,
-   'not modified');
+is(api('u1', $_ => $path, undef, 'If-None-Match' => $tag)->code, 304,
+   "$_: not modified") for qw(GET HEAD);
 is(api('u3', GET => $path, undef, 'If-None-Match' => $tag)->code, 404,
    'to another user, it does not exist');
 

@@ -106,7 +106,7 @@ sql('UPDATE chat_schema SET version = version + 1');
 is(list()->code, 503, 'requests get a 503') for 1 .. 5;
 settle(0.5);
 is(list()->code, 503, 'later as well');
-is(scalar(() = error_log() =~ /\[error\].* chat: the database is unavailable: its schema has version 8, this module needs 7/g),
+is(scalar(() = error_log() =~ /\[error\].* chat: the database is unavailable: its schema has version \d+, this module needs \d/g),
    1, 'the log reports the reason once');
 
 sql('UPDATE chat_schema SET version = version - 1');

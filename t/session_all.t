@@ -280,3 +280,17 @@ GET /api/v1/session/all
 --- response_body_like: ^\{"results":\[\{"id":\d+,"created_at":"[^"]*","last_seen_at":null,"current":true,"address":null,"agent":null\}\]\}$
 --- no_error_log
 [alert]
+
+
+=== DELETE of one session: the own ones only
+--- given
+sql('DELETE FROM chat_session');
+--- then
+my ($one, $two) = map { log_in($_) } 'u1', 'u2';
+my ($own, $other) = map { with(GET => 'session/all/', $_)->json
+                              ->{results}[0]{id} } $one, $two;
+
+is(with(DELETE => "session/$other/", $one)->code, 404, "another user's");
+is(with(GET => 'session/', $two)->code, 200, 'it still exists');
+is(with(DELETE => "session/$own/", $one)->code, 204, 'the own one');
+is(with(GET => 'session/', $one)->code, 403, 'it has ended');
